@@ -1,0 +1,86 @@
+# How a target of this project is built: one INTERFACE target with the flags, one function per
+# kind of target.
+
+add_library(pipeserve_flags INTERFACE)
+target_compile_features(pipeserve_flags INTERFACE cxx_std_20)
+target_compile_options(pipeserve_flags INTERFACE -Wall -Wextra -Werror=return-type
+                                                 -fvisibility-inlines-hidden)
+if(PIPESERVE_SANITIZE)
+  target_compile_options(pipeserve_flags INTERFACE -fsanitize=${PIPESERVE_SANITIZE}
+                                                   -fno-omit-frame-pointer)
+  target_link_options(pipeserve_flags INTERFACE -fsanitize=${PIPESERVE_SANITIZE})
+endif()
+
+# pipeserve_add_layer(NAME SOURCES ... DEPENDS layers... [LIBRARIES external...])
+#
+# One layer of the core, an object library below cpp/src/NAME. DEPENDS lists the layers that its
+# files may include; tools/check_layers.py holds the includes against it.
+function(pipeserve_add_layer name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  if(NOT ARG_SOURCES)
+    add_library(pipeserve_${name} INTERFACE)
+    return()
+  endif()
+  list(TRANSFORM ARG_SOURCES PREPEND src/${name}/)
+  add_library(pipeserve_${name} OBJECT ${ARG_SOURCES})
+  set_target_properties(pipeserve_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(pipeserve_${name} PUBLIC src include)
+  target_link_libraries(pipeserve_${name} PUBLIC pipeserve_flags ${ARG_LIBRARIES})
+  foreach(layer IN LISTS ARG_DEPENDS)
+    target_link_libraries(pipeserve_${name} PUBLIC pipeserve_${layer})
+  endforeach()
+  set_property(GLOBAL APPEND PROPERTY PIPESERVE_LAYERS ${name})
+endfunction()
+
+# pipeserve_add_test(LAYER SOURCES ... [LAYERS more...])
+#
+# The tests of one layer as one program, linked with the layers below it.
+function(pipeserve_add_test layer)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LAYERS;LIBRARIES" ${ARGN})
+  list(TRANSFORM ARG_SOURCES PREPEND ${layer}/)
+  add_executable(pipeserve_${layer}_test ${ARG_SOURCES})
+  target_include_directories(pipeserve_${layer}_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_compile_definitions(pipeserve_${layer}_test
+                             PRIVATE PIPESERVE_SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")
+  # Object libraries hand on their objects only to direct users, so every layer is named.
+  foreach(each IN LISTS ARG_LAYERS ITEMS ${layer})
+    target_link_libraries(pipeserve_${layer}_test PRIVATE pipeserve_${each})
+  endforeach()
+  target_link_libraries(pipeserve_${layer}_test PRIVATE ${ARG_LIBRARIES} GTest::gmock_main)
+  gtest_discover_tests(pipeserve_${layer}_test DISCOVERY_TIMEOUT 60)
+endfunction()
+
+# pipeserve_add_proto(NAME SOURCES a.proto... [GRPC])
+#
+# Generated code of protos/, as an object library that layers link.
+function(pipeserve_add_proto name)
+  cmake_parse_arguments(ARG "GRPC" "" "SOURCES" ${ARGN})
+  set(out ${CMAKE_CURRENT_BINARY_DIR}/proto)
+  set(generated "")
+  file(MAKE_DIRECTORY ${out})
+  foreach(source IN LISTS ARG_SOURCES)
+    string(REGEX REPLACE "\\.proto$" "" stem ${source})
+    set(outputs ${out}/${stem}.pb.cc ${out}/${stem}.pb.h)
+    set(grpc_flags "")
+    if(ARG_GRPC)
+      list(APPEND outputs ${out}/${stem}.grpc.pb.cc ${out}/${stem}.grpc.pb.h)
+      set(grpc_flags --grpc_out=${out} --plugin=protoc-gen-grpc=${PIPESERVE_GRPC_PLUGIN})
+    endif()
+    add_custom_command(
+      OUTPUT ${outputs}
+      COMMAND protobuf::protoc --cpp_out=${out} ${grpc_flags} -I ${PROJECT_SOURCE_DIR}/proto
+              ${PROJECT_SOURCE_DIR}/proto/${source}
+      DEPENDS ${PROJECT_SOURCE_DIR}/proto/${source}
+      COMMENT "Generating ${source}"
+      VERBATIM)
+    list(APPEND generated ${outputs})
+  endforeach()
+  add_library(pipeserve_${name} OBJECT ${generated})
+  set_target_properties(pipeserve_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(pipeserve_${name} SYSTEM PUBLIC ${out})
+  target_compile_features(pipeserve_${name} PUBLIC cxx_std_20)
+  target_link_libraries(pipeserve_${name} PUBLIC protobuf::libprotobuf)
+  if(ARG_GRPC)
+    target_link_libraries(pipeserve_${name} PUBLIC gRPC::grpc++)
+  endif()
+endfunction()

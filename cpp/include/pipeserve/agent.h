@@ -1,0 +1,33 @@
+// What a launcher of agents asks a server before it starts them.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "pipeserve/status.h"
+
+namespace pipeserve {
+
+struct RankPlace {
+  std::string ip;
+  int device_id = 0;
+};
+
+struct AgentGroupConfig {
+  std::string servable_name;
+  int rank_size = 0;
+  int stage_size = 0;
+  std::string rank_table_json;   // The file's content, verbatim.
+  std::vector<RankPlace> ranks;  // Indexed by rank.
+};
+
+// Asks the server at `address`, waiting up to `timeout` for it to listen and to have read its rank
+// table. Errors: kUnavailable, kDeadlineExceeded.
+Result<AgentGroupConfig> AcquireAgentConfig(const std::string& address,
+                                            std::chrono::milliseconds timeout);
+
+// Tells the server that this machine's agents could not be started, so that it stops waiting.
+Status ReportAgentsFailed(const std::string& address, const std::string& reason);
+
+}  // namespace pipeserve

@@ -1,0 +1,65 @@
+// A client of a served method or pipeline, over gRPC (MSService/Predict).
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pipeserve/status.h"
+#include "pipeserve/tensor.h"
+
+namespace pipeserve {
+
+struct ClientSslOptions {
+  std::string certificate_file;  // With private_key_file, or neither.
+  std::string private_key_file;
+  std::string custom_ca_file;
+};
+
+struct ClientOptions {
+  std::string address;  // "host:port" or "unix:<path>".
+  std::string servable;
+  std::string method;
+  uint64_t version = 0;  // 0 is the newest that runs.
+  std::optional<ClientSslOptions> ssl;
+  std::chrono::milliseconds timeout{0};  // Of one request; 0 waits for ever.
+};
+
+using NamedInstance = std::vector<std::pair<std::string, Tensor>>;
+
+struct InstanceError {
+  int64_t code = 0;  // 0 is success.
+  std::string message;
+};
+
+// The reply as it came: see compatibility rules of the service for how counts relate.
+struct InferReply {
+  std::vector<NamedInstance> instances;
+  std::vector<InstanceError> errors;  // None, one for the whole request, or one per instance.
+};
+
+// Thread-safe. Destruction waits for requests that are in flight.
+class Client {
+ public:
+  // Errors: kInvalidArgument (an empty name, an SSL file that cannot be read). Does not connect.
+  static Result<std::unique_ptr<Client>> Create(const ClientOptions& options);
+  ~Client();
+
+  // Errors: the transport's gRPC status. What the server found wrong is in the reply.
+  Result<InferReply> Infer(std::span<const NamedInstance> instances);
+  // `done` runs once, on a thread of the client.
+  void InferAsync(std::span<const NamedInstance> instances,
+                  std::function<void(Result<InferReply>)> done);
+
+ private:
+  class Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pipeserve

@@ -1,0 +1,88 @@
+// What a servable offers: methods (recorded data flows) and pipelines (host functions). Pure data.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pipeserve/status.h"
+#include "pipeserve/tensor.h"
+
+namespace pipeserve {
+
+// The values of one instance, in the order in which the method or step declares them.
+using Instance = std::vector<Tensor>;
+
+// A function of the host language: a preprocess, a postprocess, a pipeline. Called from many
+// threads at once; how it serialises itself (the GIL) is its own affair.
+class HostFunction {
+ public:
+  virtual ~HostFunction() = default;
+  virtual const std::string& name() const = 0;
+
+  // One result per instance, in order. A per-instance function is called once for each; a
+  // generator function sees all of them. An exception becomes kInternal (or the code it carries)
+  // with its text as message, and costs only its own instance.
+  virtual std::vector<Result<Instance>> Call(std::span<const Instance> instances) = 0;
+};
+
+// A native function by its name in call_preprocess / call_postprocess ("argmax_cpp"): for each
+// instance the index of the largest element of its one float16/32/64 input, as an int32 scalar.
+// Null when there is none of that name.
+std::shared_ptr<HostFunction> FindNativeFunction(const std::string& name);
+
+// Where a value of a method's data flow comes from.
+enum class Phase { kInput, kPreprocess, kPredict, kPostprocess };
+
+// "Input", "Preprocess", "Predict", "Postprocess".
+const char* PhaseName(Phase phase);
+
+struct DataSource {
+  Phase phase = Phase::kInput;
+  int index = 0;  // Of the method's inputs, or of that phase's outputs.
+  friend bool operator==(const DataSource&, const DataSource&) = default;
+};
+
+struct HostStep {
+  std::shared_ptr<HostFunction> function;
+  std::vector<DataSource> inputs;
+  int output_count = 1;
+};
+
+struct GraphStep {
+  int subgraph = 0;
+  std::vector<DataSource> inputs;
+  int output_count = 1;
+};
+
+// inputs -> [preprocess] -> graph -> [postprocess] -> outputs.
+struct MethodSpec {
+  std::string name;
+  std::vector<std::string> input_names;
+  std::vector<std::string> output_names;
+  HostStep preprocess;  // function is null when there is none.
+  GraphStep graph;
+  HostStep postprocess;  // function is null when there is none.
+  std::vector<DataSource> outputs;
+};
+
+// A host function that calls methods as often as it likes.
+struct PipelineSpec {
+  std::string name;
+  std::vector<std::string> input_names;
+  std::vector<std::string> output_names;
+  std::shared_ptr<HostFunction> function;
+};
+
+struct ServableSpec {
+  std::string name;
+  uint64_t version = 1;
+  std::vector<MethodSpec> methods;
+  std::vector<PipelineSpec> pipelines;  // When there is one, clients see only pipelines.
+  bool with_batch_dim = true;
+  std::vector<int> without_batch_dim_inputs;  // Indices of graph inputs.
+};
+
+}  // namespace pipeserve

@@ -1,0 +1,103 @@
+// The server: loads servables, opens the gRPC and REST doors, answers requests.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeserve/servable.h"
+#include "pipeserve/status.h"
+
+namespace pipeserve {
+
+struct SslOptions {
+  std::string certificate_file;  // PEM chain of the server.
+  std::string private_key_file;
+  std::string custom_ca_file;  // Verifies clients; used only with verify_client.
+  bool verify_client = false;
+};
+
+struct ListenOptions {
+  std::string address;  // "ip:port"; for gRPC also "unix:<path>". Port 0 picks a free one.
+  size_t max_message_bytes = size_t{100} << 20;
+  std::optional<SslOptions> ssl;
+  bool http_status_codes = false;  // REST only: real status codes instead of 200 always.
+};
+
+struct DecryptionOptions {
+  std::string key;               // 16, 24 or 32 raw bytes.
+  std::string mode = "AES-GCM";  // Or "AES-CBC".
+};
+
+// A servable whose graphs run in this process.
+struct LocalServableOptions {
+  std::vector<std::string> model_files;  // Paths; the index is the subgraph number.
+  std::optional<DecryptionOptions> decryption;
+  int threads = 1;  // Of one graph call.
+};
+
+// A servable whose graphs run in agents, one per rank.
+struct DistributedServableOptions {
+  int rank_size = 1;
+  int stage_size = 1;
+  std::string rank_table_file;
+  std::string address;  // Where agents register: "ip:port"; port 0 picks a free one.
+  std::chrono::milliseconds call_timeout{10'000};  // For one graph call on all ranks.
+};
+
+struct ServerOptions {
+  int max_inflight = 4;                   // Requests of one servable that run at once.
+  size_t max_enqueued_requests = 10'000;  // Client requests in the server; one more is refused.
+};
+
+// Thread-safe. One object may serve several servables and versions; order of loading and
+// listening is free. Destruction is Stop().
+class Server {
+ public:
+  // Errors: kInvalidArgument (an option out of range).
+  static Result<std::unique_ptr<Server>> Create(const ServerOptions& options = {});
+  ~Server();
+
+  void set_max_enqueued_requests(size_t limit);
+
+  // Reads the models, checks the methods against them and makes the servable available.
+  // Errors: those of model files; kInvalidArgument (methods that do not fit the graphs),
+  // kAlreadyExists (that name and version is being served).
+  Status LoadLocal(const ServableSpec& spec, const LocalServableOptions& options);
+
+  // Reads the rank table and opens the agents' door. The servable becomes available when all
+  // ranks have registered and agree; WaitReady() tells. Returns the address with the bound port.
+  Result<std::string> StartDistributed(const ServableSpec& spec,
+                                       const DistributedServableOptions& options);
+
+  // Waits up to `timeout` for a distributed servable. Errors: kDeadlineExceeded (not yet; the
+  // message counts the agents), kFailedPrecondition (the agents disagree, or failed to start),
+  // kCancelled (stopped), kNotFound.
+  Status WaitReady(const std::string& name, uint64_t version, std::chrono::milliseconds timeout);
+
+  // Open a door; the address with the bound port. Errors: kInvalidArgument (address, files),
+  // kAlreadyExists (already open), kUnavailable (the port cannot be bound).
+  Result<std::string> StartGrpc(const ListenOptions& options);
+  Result<std::string> StartRest(const ListenOptions& options);
+
+  // Runs a method of a loaded servable: what PipelineServable.run does inside a pipeline, on the
+  // calling thread. One result per instance. Inside a pipeline function the request's deadline
+  // holds. Errors: kNotFound ("Not support method fun9"), kInvalidArgument, kUnavailable.
+  Result<std::vector<Result<Instance>>> RunMethod(const std::string& servable, uint64_t version,
+                                                  const std::string& method,
+                                                  std::vector<Instance> instances);
+
+  // Closes the doors, answers everything that is in flight, tells the agents. Idempotent.
+  void Stop();
+
+ private:
+  class Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pipeserve

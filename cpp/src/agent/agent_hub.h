@@ -1,0 +1,52 @@
+// The server's end of a distributed servable: the door where agents register, and the group that
+// they form, which the scheduler sees as one Executor.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/rank_table.h"
+#include "executor/executor.h"
+
+namespace pipeserve {
+
+struct AgentHubOptions {
+  std::string servable_name;
+  uint64_t version = 1;
+  int stage_size = 1;
+  RankTable rank_table;  // Already checked against rank_size and stage_size.
+  bool with_batch_dim = false;
+  std::vector<int> without_batch_dim_inputs;
+  std::string address;  // "ip:port"; port 0 picks a free one.
+  std::chrono::milliseconds call_timeout{10'000};
+};
+
+// Thread-safe.
+class AgentHub {
+ public:
+  // Opens the door. Errors: kUnavailable (the port cannot be bound).
+  static Result<std::unique_ptr<AgentHub>> Create(const AgentHubOptions& options);
+  ~AgentHub();  // Stop().
+
+  const std::string& address() const;  // With the bound port.
+
+  // Waits until every rank has registered and is connected. Errors: kDeadlineExceeded (the
+  // message says how many are there), kFailedPrecondition (the agents disagree or failed),
+  // kCancelled (stopped).
+  Result<std::shared_ptr<Executor>> WaitReady(Deadline deadline);
+
+  // True while every rank of the current epoch is connected.
+  bool ready() const;
+
+  // Tells all agents to exit, fails what is in flight with kUnavailable, closes the door.
+  void Stop();
+
+ private:
+  class Impl;
+  explicit AgentHub(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pipeserve

@@ -1,0 +1,43 @@
+// Collectives among the ranks of a servable.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/clock.h"
+#include "pipeserve/status.h"
+#include "pipeserve/tensor.h"
+
+namespace pipeserve {
+
+// One rank's end of the group. All ranks of `ranks` call the same operations in the same order;
+// one thread at a time calls into one communicator, except Abort(), which any thread may call.
+//
+// `ranks` are global, ascending, and contain rank(); empty means all. Every operation returns an
+// error on every member when one of them fails, aborts or does not come before the deadline:
+// kDeadlineExceeded, kAborted (with the reason given to Abort), kUnavailable (a peer is gone).
+// After an error the communicator stays broken and every later operation returns the same error.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  // Element-wise sum of every member's `input` into every member's `output` (may be the same
+  // memory). Added in rank order, so all members get identical bits. float16 adds in float32.
+  // Data types: float16, float32, int32.
+  virtual Status AllReduceSum(std::span<const int32_t> ranks, DataType dtype, const void* input,
+                              void* output, size_t count, Deadline deadline) = 0;
+
+  // Concatenates every member's `bytes` bytes in rank order into `output`.
+  virtual Status AllGather(std::span<const int32_t> ranks, const void* input, size_t bytes,
+                           void* output, Deadline deadline) = 0;
+
+  // Makes the running and all later operations fail with `reason` on this rank, and lets the
+  // peers know as soon as they would wait for it. Idempotent; the first reason stays.
+  virtual void Abort(Status reason) = 0;
+};
+
+}  // namespace pipeserve

@@ -1,0 +1,45 @@
+// Runs graphs on the CPU with Eigen kernels.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "executor/communicator.h"
+#include "executor/executor.h"
+
+namespace pipeserve {
+
+struct CpuExecutorOptions {
+  int threads = 1;  // Threads of one graph call, at least 1.
+  // Null outside a group; then a graph with collectives over more than one rank is refused.
+  std::shared_ptr<Communicator> communicator;
+  int rank_size = 1;  // Ranks of the servable; what a world group has.
+};
+
+// Plans the memory of every graph once: kernels, offsets and workspaces. A graph with unknown
+// dimensions is planned again when a call brings shapes it has not seen (a few plans are kept).
+// Calls of different threads run side by side, each in a workspace of its own; a graph with
+// collectives is run by one thread at a time (the caller sees to the order among ranks).
+class CpuExecutor final : public Executor {
+ public:
+  // Errors: kInvalidArgument, kUnimplemented (a data type that an operator has no kernel for).
+  static Result<std::unique_ptr<CpuExecutor>> Create(std::vector<Graph> graphs,
+                                                     const CpuExecutorOptions& options = {});
+  ~CpuExecutor() override;
+
+  int graph_count() const override;
+  const GraphSignature& signature(GraphId graph) const override;
+  Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
+             std::vector<Tensor>* outputs) override;
+
+  // Gives the executor a new communicator, e.g. for a new epoch. No call may be running. Until a
+  // graph that needs one has it, its calls return kUnavailable.
+  void SetCommunicator(std::shared_ptr<Communicator> communicator);
+
+ private:
+  class Impl;
+  explicit CpuExecutor(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pipeserve

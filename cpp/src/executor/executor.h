@@ -1,0 +1,44 @@
+// What runs graphs: one device of this process, or a group of remote agents. The scheduler sees
+// no difference.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/clock.h"
+#include "graph/graph.h"
+#include "pipeserve/tensor.h"
+
+namespace pipeserve {
+
+// What a call carries besides its tensors.
+struct CallContext {
+  Deadline deadline;  // Of the request; a call that has started on ranks still finishes there.
+  uint64_t request_id = 0;  // For logs.
+};
+
+using GraphId = int32_t;
+
+// Runs the graphs of one servable on one device. Thread-safe.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+
+  virtual int graph_count() const = 0;
+  // `graph` is in [0, graph_count()). The reference lives as long as the executor.
+  virtual const GraphSignature& signature(GraphId graph) const = 0;
+
+  // Runs `graph` on `inputs`, in signature order, and replaces `outputs`, whose capacity is reused.
+  // Inputs are borrowed, never written. Input shapes may differ from the signature when the byte
+  // size is the same (the original compares bytes and data type only); a dynamic dimension takes
+  // what comes.
+  //
+  // Errors: kInvalidArgument (wrong count, size or dtype, or no such graph), kDeadlineExceeded,
+  // kUnavailable (the device or group is gone; another executor may still succeed), kAborted (a
+  // peer failed inside a collective).
+  virtual Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
+                     std::vector<Tensor>* outputs) = 0;
+};
+
+}  // namespace pipeserve

@@ -1,0 +1,29 @@
+// The shapes and data types of a graph's values, from those of its inputs.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace pipeserve {
+
+// Checks every node of `graph` (operand counts, data types, shapes, attribute ranges) and returns
+// the info of every value, indexed by ValueId. `inputs` replaces the declared shapes of the graph's
+// inputs and must agree with them except where they are unknown; a dimension that stays unknown is
+// -1 in the result. `rank_size` is the number of ranks of the servable (1 outside a group): it
+// stands for a collective's group when the group names no ranks.
+//
+// Errors: kInvalidArgument, naming the node, what was wanted and what came.
+Result<std::vector<TensorInfo>> InferShapes(const Graph& graph, std::span<const TensorInfo> inputs,
+                                            int rank_size);
+
+// A strided slice with its masks resolved against a known input shape.
+struct SliceSpec {
+  std::vector<int64_t> begin, strides;  // One entry for each input dimension.
+  std::vector<int64_t> sizes;           // Elements taken along each input dimension.
+  Shape output;                         // After new and shrunk axes.
+};
+Result<SliceSpec> ResolveSlice(const StridedSliceAttributes& attributes, const Shape& input);
+
+}  // namespace pipeserve

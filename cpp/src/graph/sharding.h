@@ -1,0 +1,30 @@
+// Cuts one graph into a shard per rank, as MindSpore's semi-automatic parallel mode does with
+// full_batch: every rank takes the whole inputs and returns the whole outputs.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "graph/graph.h"
+#include "graph/model_file.h"
+
+namespace pipeserve {
+
+// One entry per operand of a node, one number per dimension: ((1,8),(8,1)) splits the first
+// operand's columns and the second one's rows eight ways.
+using Strategy = std::vector<std::vector<int64_t>>;
+
+struct ShardedGraph {
+  std::vector<Graph> ranks;
+  std::vector<GroupMap> groups;  // The sub-groups that each rank belongs to; no world group.
+};
+
+// `strategies` is keyed by index into graph.nodes. A node without one follows its operands'
+// layout; a MatMul with whole operands splits the batch (its first dimension) when that divides.
+//
+// Errors: kInvalidArgument (a strategy that does not fit its operands' ranks, does not divide a
+// dimension or rank_size, contradicts itself, or is given to an operator that cannot be split).
+Result<ShardedGraph> ShardGraph(const Graph& graph, const std::map<size_t, Strategy>& strategies,
+                                int rank_size);
+
+}  // namespace pipeserve

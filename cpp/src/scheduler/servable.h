@@ -1,0 +1,59 @@
+// A loaded servable: its definitions bound to an executor, and the threads that run requests.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "executor/executor.h"
+#include "pipeserve/servable.h"
+
+namespace pipeserve {
+
+struct SchedulerOptions {
+  int max_inflight = 4;            // Runner threads: requests that run at once.
+  size_t queue_capacity = 10'000;  // Requests that may wait; one more is refused.
+};
+
+// Thread-safe. Every request is answered exactly once: result, error, deadline or shutdown.
+class Servable {
+ public:
+  using Done = std::function<void(std::vector<Result<Instance>>)>;
+
+  // Checks the data flow of every method and its fit to the executor's graphs.
+  // Errors: kInvalidArgument, in the original's words where it had some.
+  static Result<std::unique_ptr<Servable>> Create(ServableSpec spec,
+                                                  std::shared_ptr<Executor> executor,
+                                                  const SchedulerOptions& options = {});
+  ~Servable();  // Stop().
+
+  const ServableSpec& spec() const;
+
+  // What clients may call: the pipelines when there is one, else the methods. Null: no such name.
+  struct Signature {
+    std::vector<std::string> input_names;
+    std::vector<std::string> output_names;
+  };
+  const Signature* FindCallable(const std::string& name) const;
+
+  // Queues a request of `instances` for a callable; values are in the order of its input names.
+  // `done` runs once, on any thread (on this one when the request is refused).
+  void Submit(const std::string& callable, std::vector<Instance> instances,
+              const CallContext& context, Done done);
+
+  // Runs a method on the calling thread; see Server::RunMethod.
+  Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
+                                                  std::vector<Instance> instances);
+
+  // Refuses what comes, answers what waits with kUnavailable, waits for what runs. Idempotent.
+  void Stop();
+
+ private:
+  class Impl;
+  explicit Servable(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pipeserve

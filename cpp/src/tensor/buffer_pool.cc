@@ -1,0 +1,70 @@
+#include "tensor/buffer_pool.h"
+
+#include <algorithm>
+#include <bit>
+#include <new>
+
+namespace pipeserve {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+// Class 2k holds blocks of 2^k bytes, class 2k+1 those of 1.5 * 2^k.
+size_t ClassOf(size_t block_size) {
+  const size_t exponent = std::bit_width(block_size) - 1;
+  return 2 * (exponent % 32) + (std::has_single_bit(block_size) ? 0 : 1);
+}
+
+}  // namespace
+
+BufferPool& BufferPool::Global() {
+  static auto* pool = new BufferPool;  // Never destroyed: buffers may outlive static objects.
+  return *pool;
+}
+
+BufferPool::~BufferPool() {
+  for (SizeClass& size_class : classes_) {
+    MutexLock lock(size_class.mutex);
+    for (void* block : size_class.free) ::operator delete(block, kAlignment);
+  }
+}
+
+size_t BufferPool::BlockSize(size_t size) {
+  if (size <= kMinBlock) return kMinBlock;
+  const size_t power = std::bit_ceil(size);
+  const size_t between = power / 4 * 3;
+  return size <= between ? between : power;
+}
+
+void* BufferPool::Allocate(size_t block_size) {
+  if (block_size <= kMaxPooled) {
+    SizeClass& size_class = classes_[ClassOf(block_size)];
+    MutexLock lock(size_class.mutex);
+    if (!size_class.free.empty()) {
+      void* block = size_class.free.back();
+      size_class.free.pop_back();
+      return block;
+    }
+  }
+  system_allocations_.fetch_add(1, std::memory_order_relaxed);
+  return ::operator new(block_size, kAlignment);
+}
+
+void BufferPool::Free(void* block, size_t block_size) {
+  if (block_size <= kMaxPooled) {
+    SizeClass& size_class = classes_[ClassOf(block_size)];
+    MutexLock lock(size_class.mutex);
+    const size_t kept = std::clamp<size_t>(kKeptBytesPerClass / block_size, 1, 1024);
+    if (size_class.free.size() < kept) {
+      size_class.free.push_back(block);
+      return;
+    }
+  }
+  ::operator delete(block, kAlignment);
+}
+
+size_t BufferPool::system_allocations() const {
+  return system_allocations_.load(std::memory_order_relaxed);
+}
+
+}  // namespace pipeserve

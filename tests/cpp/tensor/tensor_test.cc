@@ -1,0 +1,50 @@
+#include "pipeserve/tensor.h"
+
+#include "support/matchers.h"
+
+namespace pipeserve {
+namespace {
+
+TEST(ShapeTest, CountsElements) {
+  EXPECT_EQ(Shape{}.num_elements(), 1);
+  EXPECT_EQ((Shape{128, 96}).num_elements(), 128 * 96);
+  EXPECT_EQ((Shape{3, 0}).num_elements(), 0);
+  EXPECT_EQ((Shape{Shape::kUnknownDim, 96}).num_elements(), -1);
+  EXPECT_EQ((Shape{int64_t{1} << 40, int64_t{1} << 40}).num_elements(), -1);
+}
+
+TEST(ShapeTest, RefusesWhatItCannotHold) {
+  const std::vector<int64_t> nine(9, 1), negative = {2, -3};
+  EXPECT_ERROR(Shape::Create(nine), kInvalidArgument, "9 dimensions");
+  EXPECT_ERROR(Shape::Create(negative), kInvalidArgument, "dimension -3");
+}
+
+TEST(TensorTest, CreateHoldsSizeAgainstShape) {
+  EXPECT_OK(Tensor::Create(DataType::kFloat32, {2, 2}, Buffer::Allocate(16)));
+  EXPECT_ERROR(Tensor::Create(DataType::kFloat32, {2, 2}, Buffer::Allocate(15)), kInvalidArgument,
+               "float32[2,2] takes 16 bytes, 15 came");
+  EXPECT_ERROR(Tensor::Create(DataType::kUnknown, {2}, Buffer()), kInvalidArgument, "unknown");
+}
+
+TEST(TensorTest, KeepsTextItems) {
+  const std::string_view items[] = {"one", "", "three"};
+  const Tensor tensor = Tensor::FromStrings(DataType::kString, {3}, items);
+  EXPECT_THAT(tensor.Strings(), testing::ElementsAre("one", "", "three"));
+  EXPECT_THAT(Tensor::FromString(DataType::kBytes, "x").Strings(), testing::ElementsAre("x"));
+}
+
+TEST(TensorTest, NamesItself) {
+  EXPECT_EQ(Tensor::Of<int32_t>({2, 1}, {1, 2}).ToString(), "int32[2,1]");
+  EXPECT_EQ((TensorInfo{"x", DataType::kFloat16, {-1, 4}}).ToString(), "float16[?,4]");
+}
+
+TEST(DataTypeTest, NamesGoBothWays) {
+  for (int i = 1; i <= 14; ++i) {
+    const auto dtype = static_cast<DataType>(i);
+    EXPECT_EQ(DataTypeFromName(DataTypeName(dtype)), dtype);
+  }
+  EXPECT_EQ(DataTypeFromName("float8"), DataType::kUnknown);
+}
+
+}  // namespace
+}  // namespace pipeserve
