@@ -155,16 +155,16 @@ TEST(GraphBuilderTest, GroupsOfOtherGraphsAreKept) {
 }
 
 TEST(GraphBuilderTest, GroupOfAnotherMeaningIsRefusedBeforeAnythingIsWritten) {
-  TemporaryDirectory first, second;
-  ASSERT_OK(SaveCut("net", first.path()));
-  const std::string name =
-      ReadGroupFile(first.path() / "device3" / "group_config.pb")->begin()->first;
-  const fs::path device = second.path() / "device3";
+  TemporaryDirectory directory;
+  const fs::path first = directory.path() / "first", second = directory.path() / "second";
+  ASSERT_OK(SaveCut("net", first));
+  const std::string name = ReadGroupFile(first / "device3" / "group_config.pb")->begin()->first;
+  const fs::path device = second / "device3";
   fs::create_directories(device);
   ASSERT_OK(WriteGroupFile(device / "group_config.pb", {{name, {0, 3}}}));
-  EXPECT_ERROR(SaveCut("net", second.path()), kInvalidArgument,
+  EXPECT_ERROR(SaveCut("net", second), kInvalidArgument,
                StrCat("says that group ", name, " is 0-3"));
-  EXPECT_FALSE(fs::exists(second.path() / "device0"));
+  EXPECT_FALSE(fs::exists(second / "device0"));
 }
 
 TEST(GraphBuilderTest, SaveShardedNamesWhatIsWrong) {
