@@ -96,6 +96,13 @@ Status RunOnce(Executor& executor) {
   return OkStatus();
 }
 
+void AwaitOneAgent(AgentHub& hub) {
+  while (hub.WaitReady(Deadline::After({})).status().message().find("count: 1") ==
+         std::string::npos) {
+    std::this_thread::yield();
+  }
+}
+
 TEST(AgentLinkTest, GroupComputesAndComesBackAfterARankWasLost) {
   const auto hub = *AgentHub::Create(Options());
   TestAgent zero(hub->address(), 0);
@@ -125,10 +132,7 @@ TEST(AgentLinkTest, AgentsExitWhenTheServableStops) {
 TEST(AgentLinkTest, AgentThatDoesNotFitIsToldAndTheRightOneIsStillTaken) {
   const auto hub = *AgentHub::Create(Options());
   TestAgent zero(hub->address(), 0);
-  while (hub->WaitReady(Deadline::After({})).status().message().find("count: 1") ==
-         std::string::npos) {
-    std::this_thread::yield();
-  }
+  AwaitOneAgent(*hub);
   EXPECT_ERROR(TestAgent(hub->address(), 0).Join(), kAlreadyExists, "rank 0");
   EXPECT_ERROR(TestAgent(hub->address(), 1, 3).Join(), kFailedPrecondition,
                "Rank 1 input infos not match rank 0");
@@ -141,6 +145,7 @@ TEST(AgentLinkTest, AgentsFindARestartedServer) {
   auto hub = *AgentHub::Create(Options());
   const std::string address = hub->address();
   TestAgent zero(address, 0);
+  AwaitOneAgent(*hub);
   hub.reset();
   EXPECT_OK(zero.Join());  // A server that stops in order ends its agents.
 
