@@ -18,6 +18,8 @@ struct SchedulerOptions {
 };
 
 // Thread-safe. Every request is answered exactly once: result, error, deadline or shutdown.
+// Stop() and the destructor wait for what runs, so neither is called from inside a host function
+// or `done`; whoever lets `done` hold a reference calls Stop() before dropping its own.
 class Servable {
  public:
   using Done = std::function<void(std::vector<Result<Instance>>)>;
@@ -39,15 +41,23 @@ class Servable {
   const Signature* FindCallable(const std::string& name) const;
 
   // Queues a request of `instances` for a callable; values are in the order of its input names.
-  // `done` runs once, on any thread (on this one when the request is refused).
+  // `done` runs once, on any thread (on this one when the request is refused or empty), with one
+  // result per instance and no lock held.
+  //
+  // Errors of an instance: kNotFound ("Not support method fun9"), kResourceExhausted (the queue is
+  // full), kDeadlineExceeded, kUnavailable (stopped), kInvalidArgument; what a host function
+  // returned, after "Pipeline Failed: "; those of Executor::Run().
   void Submit(const std::string& callable, std::vector<Instance> instances,
               const CallContext& context, Done done);
 
-  // Runs a method on the calling thread; see Server::RunMethod.
+  // Runs a method on the calling thread; see Server::RunMethod. On a thread that runs a request
+  // the request's context holds, on any other there is no deadline. Works until Stop() is done, so
+  // that a pipeline function that has begun can finish.
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
                                                   std::vector<Instance> instances);
 
-  // Refuses what comes, answers what waits with kUnavailable, waits for what runs. Idempotent.
+  // Refuses what comes, answers what waits with kUnavailable, waits for what runs. Idempotent;
+  // every call returns when all is done.
   void Stop();
 
  private:

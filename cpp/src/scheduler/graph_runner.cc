@@ -1,0 +1,71 @@
+#include "scheduler/graph_runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/str_cat.h"
+
+namespace pipeserve {
+
+GraphRunner::GraphRunner(const BatchLayout& layout, Executor& executor, GraphId graph)
+    : layout_(layout), executor_(executor), graph_(graph), signature_(executor.signature(graph)) {}
+
+std::vector<Result<Instance>> GraphRunner::Run(std::vector<Instance> instances,
+                                               const CallContext& context) const {
+  std::vector<Result<Instance>> results(instances.size(), Instance{});
+  std::vector<Instance> fitting;
+  std::vector<size_t> places;  // Of the fitting instances among all.
+  fitting.reserve(instances.size());
+  places.reserve(instances.size());
+  for (size_t i = 0; i < instances.size(); ++i) {
+    Status status = layout_.CheckInputs(signature_, instances[i]);
+    if (!status.ok()) {
+      results[i] = std::move(status);
+      continue;
+    }
+    fitting.push_back(std::move(instances[i]));
+    places.push_back(i);
+  }
+  for (size_t first = 0; first < fitting.size();) {
+    const auto rest = std::span<const Instance>(fitting).subspan(first);
+    const size_t count = CallSize(rest);
+    Result<std::vector<Instance>> outputs = Call(rest.first(count), context);
+    for (size_t i = 0; i < count; ++i) {
+      Result<Instance>& result = results[places[first + i]];
+      if (outputs.ok()) {
+        result = std::move((*outputs)[i]);
+      } else {
+        result = outputs.status();
+      }
+    }
+    first += count;
+  }
+  return results;
+}
+
+size_t GraphRunner::CallSize(std::span<const Instance> instances) const {
+  const size_t most = std::min(instances.size(), static_cast<size_t>(layout_.batch_size()));
+  size_t count = 1;
+  while (count < most && layout_.CanShareCall(instances[0], instances[count])) ++count;
+  return count;
+}
+
+Result<std::vector<Instance>> GraphRunner::Call(std::span<const Instance> instances,
+                                                const CallContext& context) const {
+  if (context.deadline.HasPassed()) {
+    return DeadlineExceeded(
+        StrCat("the request's deadline passed before a call of graph ", graph_));
+  }
+  const std::vector<Tensor> inputs = layout_.Gather(signature_, instances);
+  std::vector<Tensor> outputs;
+  PIPESERVE_RETURN_IF_ERROR(executor_.Run(graph_, inputs, context, &outputs));
+  if (outputs.size() != signature_.outputs.size()) {
+    return Internal(StrCat("graph ", graph_, " gave ", outputs.size(), " outputs, ",
+                           signature_.outputs.size(), " are defined in model"));
+  }
+  Result<std::vector<Instance>> results = layout_.Scatter(outputs, instances.size());
+  if (!results.ok()) return results.status().WithContext(StrCat("graph ", graph_));
+  return results;
+}
+
+}  // namespace pipeserve

@@ -1,0 +1,38 @@
+// One graph of a servable, run on instances instead of on whole tensors.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "executor/executor.h"
+#include "pipeline/batch.h"
+#include "pipeserve/servable.h"
+
+namespace pipeserve {
+
+// Immutable; `layout` and `executor` outlive it.
+class GraphRunner {
+ public:
+  GraphRunner(const BatchLayout& layout, Executor& executor, GraphId graph);
+
+  // Checks every instance, runs those that pass in as few calls as the batch size allows, and
+  // gives one result each, in order. A failed call costs the instances that shared it.
+  //
+  // Errors of an instance: kInvalidArgument (it does not fit the graph), kDeadlineExceeded (the
+  // request's deadline passed before its call), those of Executor::Run().
+  std::vector<Result<Instance>> Run(std::vector<Instance> instances,
+                                    const CallContext& context) const;
+
+ private:
+  Result<std::vector<Instance>> Call(std::span<const Instance> instances,
+                                     const CallContext& context) const;
+  // How many of `instances`, from the first, fit in one call.
+  size_t CallSize(std::span<const Instance> instances) const;
+
+  const BatchLayout& layout_;
+  Executor& executor_;
+  const GraphId graph_;
+  const GraphSignature& signature_;
+};
+
+}  // namespace pipeserve

@@ -1,0 +1,166 @@
+#include "scheduler/servable.h"
+
+#include <map>
+#include <utility>
+
+#include "base/str_cat.h"
+#include "pipeline/batch.h"
+#include "pipeline/servable_check.h"
+#include "scheduler/call_gate.h"
+#include "scheduler/method_runner.h"
+#include "scheduler/pipeline_runner.h"
+#include "scheduler/request_scope.h"
+#include "scheduler/runner_pool.h"
+
+namespace pipeserve {
+namespace {
+
+constexpr int kMaxRunners = 1024;
+
+Status CheckOptions(const SchedulerOptions& options) {
+  if (options.max_inflight < 1 || options.max_inflight > kMaxRunners) {
+    return InvalidArgument(
+        StrCat("max_inflight is ", options.max_inflight, ", wanted 1 to ", kMaxRunners));
+  }
+  if (options.queue_capacity < 1) {
+    return InvalidArgument("queue_capacity is 0, wanted at least 1");
+  }
+  return OkStatus();
+}
+
+std::vector<GraphSignature> SignaturesOf(const Executor& executor) {
+  std::vector<GraphSignature> signatures;
+  for (GraphId graph = 0; graph < executor.graph_count(); ++graph) {
+    signatures.push_back(executor.signature(graph));
+  }
+  return signatures;
+}
+
+Status UnknownMethod(const std::string& method) {
+  return NotFound(StrCat("Not support method ", method));
+}
+
+}  // namespace
+
+class Servable::Impl {
+ public:
+  Impl(ServableSpec spec, std::shared_ptr<Executor> executor, BatchLayout layout,
+       const SchedulerOptions& options);
+
+  // The runners read everything else, so they start last and end first.
+  Status Start() { return pool_.Start(); }
+  void Stop();
+
+  const ServableSpec& spec() const { return spec_; }
+  const Signature* FindCallable(const std::string& name) const;
+  void Submit(const std::string& name, std::vector<Instance> instances, const CallContext& context,
+              Done done);
+  Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
+                                                  std::vector<Instance> instances);
+
+ private:
+  struct Entry {
+    Signature signature;
+    const Callable* callable;
+  };
+
+  template <typename Spec>
+  void AddEntry(const Spec& spec, const Callable& callable) {
+    entries_.emplace(spec.name, Entry{{spec.input_names, spec.output_names}, &callable});
+  }
+
+  const ServableSpec spec_;
+  const std::shared_ptr<Executor> executor_;
+  const BatchLayout layout_;
+  std::map<std::string, MethodRunner> methods_;
+  std::map<std::string, PipelineRunner> pipelines_;
+  std::map<std::string, Entry> entries_;  // What clients may call.
+  CallGate direct_calls_;                 // Callers inside RunMethod().
+  RunnerPool pool_;
+};
+
+Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, BatchLayout layout,
+                     const SchedulerOptions& options)
+    : spec_(std::move(spec)),
+      executor_(std::move(executor)),
+      layout_(std::move(layout)),
+      pool_(options) {
+  for (const MethodSpec& method : spec_.methods) {
+    const auto& runner =
+        methods_.try_emplace(method.name, spec_.name, method, layout_, *executor_).first->second;
+    if (spec_.pipelines.empty()) AddEntry(method, runner);
+  }
+  for (const PipelineSpec& pipeline : spec_.pipelines) {
+    AddEntry(pipeline, pipelines_.try_emplace(pipeline.name, pipeline).first->second);
+  }
+}
+
+void Servable::Impl::Stop() {
+  // In this order, because what runs in the pool may still call RunMethod().
+  pool_.Stop();
+  direct_calls_.Close();
+}
+
+const Servable::Signature* Servable::Impl::FindCallable(const std::string& name) const {
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? nullptr : &found->second.signature;
+}
+
+void Servable::Impl::Submit(const std::string& name, std::vector<Instance> instances,
+                            const CallContext& context, Done done) {
+  if (instances.empty()) return done({});
+  Request request{nullptr, std::move(instances), context, std::move(done)};
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) return Refuse(std::move(request), UnknownMethod(name));
+  request.callable = found->second.callable;
+  pool_.Submit(std::move(request));
+}
+
+Result<std::vector<Result<Instance>>> Servable::Impl::RunMethod(const std::string& method,
+                                                                std::vector<Instance> instances) {
+  const auto found = methods_.find(method);
+  if (found == methods_.end()) return UnknownMethod(method);
+  if (instances.empty()) return InvalidArgument("Inputs cannot be empty");
+  if (!direct_calls_.Enter()) return NotAvailable();
+  std::vector<Result<Instance>> results =
+      found->second.Run(std::move(instances), RequestScope::Current());
+  direct_calls_.Leave();
+  return results;
+}
+
+Result<std::unique_ptr<Servable>> Servable::Create(ServableSpec spec,
+                                                   std::shared_ptr<Executor> executor,
+                                                   const SchedulerOptions& options) {
+  PIPESERVE_RETURN_IF_ERROR(CheckOptions(options));
+  const std::vector<GraphSignature> signatures = SignaturesOf(*executor);
+  PIPESERVE_RETURN_IF_ERROR(CheckServable(spec, signatures));
+  PIPESERVE_ASSIGN_OR_RETURN(BatchLayout layout, BatchLayout::Create(spec, signatures));
+  auto impl =
+      std::make_unique<Impl>(std::move(spec), std::move(executor), std::move(layout), options);
+  PIPESERVE_RETURN_IF_ERROR(impl->Start());
+  return std::unique_ptr<Servable>(new Servable(std::move(impl)));
+}
+
+Servable::Servable(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Servable::~Servable() { Stop(); }
+
+const ServableSpec& Servable::spec() const { return impl_->spec(); }
+
+const Servable::Signature* Servable::FindCallable(const std::string& name) const {
+  return impl_->FindCallable(name);
+}
+
+void Servable::Submit(const std::string& callable, std::vector<Instance> instances,
+                      const CallContext& context, Done done) {
+  impl_->Submit(callable, std::move(instances), context, std::move(done));
+}
+
+Result<std::vector<Result<Instance>>> Servable::RunMethod(const std::string& method,
+                                                          std::vector<Instance> instances) {
+  return impl_->RunMethod(method, std::move(instances));
+}
+
+void Servable::Stop() { impl_->Stop(); }
+
+}  // namespace pipeserve
