@@ -96,33 +96,36 @@ void Dispatcher::Remove(const std::string& name, uint64_t version) {
   if (versions->second.empty()) servables_.erase(versions);
 }
 
+std::vector<Dispatcher::Entry> Dispatcher::Candidates(const std::string& name,
+                                                      uint64_t version) const {
+  std::vector<Entry> candidates;
+  MutexLock lock(mutex_);
+  const auto versions = servables_.find(name);
+  if (versions == servables_.end()) return candidates;
+  for (auto it = versions->second.rbegin(); it != versions->second.rend(); ++it) {
+    if (version == 0 || version == it->first) candidates.push_back(it->second);
+  }
+  return candidates;
+}
+
 std::shared_ptr<Servable> Dispatcher::Find(const std::string& name, uint64_t version) const {
-  ClientRequest request;
-  request.servable = name;
-  request.version = version;
-  const Result<std::shared_ptr<Servable>> found = FindAvailable(request);
-  return found.ok() ? *found : nullptr;
+  for (Entry& entry : Candidates(name, version)) {
+    if (entry.servable != nullptr) return std::move(entry.servable);
+  }
+  return nullptr;
 }
 
 Result<std::shared_ptr<Servable>> Dispatcher::FindAvailable(const ClientRequest& request) const {
-  std::vector<Entry> candidates;  // Newest first.
-  {
-    MutexLock lock(mutex_);
-    const auto versions = servables_.find(request.servable);
-    if (versions != servables_.end()) {
-      for (auto it = versions->second.rbegin(); it != versions->second.rend(); ++it) {
-        if (request.version == 0 || request.version == it->first) candidates.push_back(it->second);
-      }
-    }
-  }
+  std::vector<Entry> candidates = Candidates(request.servable, request.version);
   for (Entry& entry : candidates) {
-    if (entry.servable != nullptr && (entry.available == nullptr || entry.available())) {
-      return std::move(entry.servable);
-    }
+    if (entry.servable == nullptr || closed_) continue;
+    if (entry.available == nullptr || entry.available()) return std::move(entry.servable);
   }
   std::string text = StrCat(Describe(request), ", servable is not available");
   return candidates.empty() ? NotFound(std::move(text)) : Unavailable(std::move(text));
 }
+
+void Dispatcher::Close() { closed_ = true; }
 
 void Dispatcher::Dispatch(ClientRequest request, Done done) {
   const size_t limit = max_enqueued_requests_;

@@ -50,8 +50,12 @@ class Dispatcher {
   void Publish(const std::string& name, uint64_t version, std::shared_ptr<Servable> servable,
                Probe available = nullptr);
   void Remove(const std::string& name, uint64_t version);
-  // What runs under that name; version 0 is the newest that runs. Null: nothing does.
+  // What is published under that name, the newest for version 0, whether or not it can be called
+  // at this moment. Null: nothing is.
   std::shared_ptr<Servable> Find(const std::string& name, uint64_t version) const;
+
+  // From now on every request is answered with kUnavailable; Find() goes on.
+  void Close();
 
   // `done` runs once, on any thread. All instances that fail alike are one error of the request.
   void Dispatch(ClientRequest request, Done done);
@@ -62,12 +66,15 @@ class Dispatcher {
     Probe available;
   };
 
+  // The entries that a request may mean, newest first.
+  std::vector<Entry> Candidates(const std::string& name, uint64_t version) const;
   // Errors: kNotFound, kUnavailable, both "servable is not available".
   Result<std::shared_ptr<Servable>> FindAvailable(const ClientRequest& request) const;
   void Submit(ClientRequest request, Done done);
 
   mutable Mutex mutex_;
   std::map<std::string, std::map<uint64_t, Entry>> servables_ GUARDED_BY(mutex_);
+  std::atomic<bool> closed_{false};
   std::atomic<size_t> max_enqueued_requests_;
   std::atomic<size_t> enqueued_requests_{0};
   std::atomic<uint64_t> last_request_id_{0};
