@@ -11,12 +11,13 @@ if(PIPESERVE_SANITIZE)
   target_link_options(pipeserve_flags INTERFACE -fsanitize=${PIPESERVE_SANITIZE})
 endif()
 
-# pipeserve_add_layer(NAME SOURCES ... DEPENDS layers... [LIBRARIES external...])
+# pipeserve_add_layer(NAME [PUBLIC_HEADERS ...] SOURCES ... DEPENDS layers... [LIBRARIES ...])
 #
 # One layer of the core, an object library below cpp/src/NAME. DEPENDS lists the layers that its
-# files may include; tools/check_layers.py holds the includes against it.
+# files may include, PUBLIC_HEADERS its share of cpp/include/pipeserve; tools/check_layers.py holds
+# every include against them.
 function(pipeserve_add_layer name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "PUBLIC_HEADERS;SOURCES;DEPENDS;LIBRARIES" ${ARGN})
   if(NOT ARG_SOURCES)
     add_library(pipeserve_${name} INTERFACE)
     return()

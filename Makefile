@@ -1,0 +1,73 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each sets up what is missing.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WHEEL_BUILD := build/wheel
+CXX_FILES := $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/*.cc' 'tests/*.h' 'benchmarks/*.cc')
+SOURCE_DIRS := python tests tools examples benchmarks
+
+.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize clean
+
+help:
+	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
+	@echo "make test      set up, then run every test"
+	@echo "make install   $(VENV) with the package and the command 'pipeserve'"
+	@echo "make lint      format, lint, type and layer checks"
+	@echo "make format    rewrite the sources in the project's format"
+	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
+	@echo "make bench     latency of predict beside a bare gRPC echo"
+	@echo "make clean     remove what a build leaves"
+
+demo: install
+	$(BIN)/python examples/demo.py
+
+test: test-cpp test-python
+
+test-cpp: install
+	ctest --test-dir $(WHEEL_BUILD) --output-on-failure --no-tests=error -j 2
+
+test-python: install
+	$(BIN)/python -m pytest tests/python
+
+# The wheel's build tree holds the C++ tests too, so that they test the objects that are shipped.
+install: $(VENV)/ready
+	$(BIN)/pip install -q --no-build-isolation --no-deps --force-reinstall \
+	  --config-settings=build-dir=$(WHEEL_BUILD) \
+	  --config-settings=cmake.define.PIPESERVE_BUILD_TESTS=ON .
+
+$(VENV)/ready: requirements-dev.txt tools/debian-packages.txt
+	tools/setup_system.sh
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -r requirements-dev.txt
+	touch $@
+
+lint: $(VENV)/ready layers
+	$(BIN)/ruff check $(SOURCE_DIRS)
+	$(BIN)/ruff format --check $(SOURCE_DIRS)
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
+
+format: $(VENV)/ready
+	$(BIN)/ruff check --fix $(SOURCE_DIRS)
+	$(BIN)/ruff format $(SOURCE_DIRS)
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+layers:
+	$(PYTHON) tools/check_layers.py
+
+# gRPC is not built for ThreadSanitizer and would only report itself, so the layers that use it
+# are tested under AddressSanitizer alone.
+sanitize: $(VENV)/ready
+	cmake --preset asan
+	cmake --build --preset asan
+	ctest --preset asan
+	cmake --preset tsan
+	cmake --build --preset tsan
+	ctest --preset tsan
+
+bench: install
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf build dist $(VENV)
