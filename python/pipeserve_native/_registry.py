@@ -184,8 +184,6 @@ class Registry:
         """Everything, for the core."""
         if self.declaration is None:
             raise FailedPreconditionError(f"Servable {self.name} is not declared in {CONFIG_FILE}")
-        if not self.methods:
-            raise FailedPreconditionError(f"There is no method registered for servable {self.name}")
         return _core.ServableSpec(
             name=self.name,
             version=version,

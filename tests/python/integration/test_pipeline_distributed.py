@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from pipeserve_native import _core
 from pipeserve_native.client import Client
 
 CONFIG = """
@@ -170,8 +172,6 @@ def test_a_killed_launcher_takes_its_agents_with_it(seed_8, start_script, free_p
     waits = [os.pidfd_open(pid) for pid in scenario.agent_pids()]
     scenario.agents.process.kill()
     for fd in waits:
-        import select
-
         assert select.select([fd], [], [], 30)[0], "an agent outlives its launcher"
         os.close(fd)
 
@@ -186,8 +186,6 @@ def test_too_few_agents(seed_8, start_script, free_port):
 def test_ctrl_c_while_waiting_for_agents(seed_8, start_script, free_port):
     scenario = Scenario(start_script, free_port)
     # The agents' door is open as soon as the configuration can be had.
-    from pipeserve_native import _core
-
     _core.acquire_agent_config(scenario.address, 30.0)
     scenario.server.process.send_signal(signal.SIGINT)
     assert scenario.server.wait(20) != 0

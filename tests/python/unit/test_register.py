@@ -278,9 +278,9 @@ def test_an_unknown_native_function(declared):
         declared.build(1)
 
 
-def test_without_a_method_there_is_nothing_to_serve(declared):
-    with raises("There is no method registered for servable", FailedPreconditionError):
-        declared.build(1)
+def test_an_undeclared_servable_cannot_be_built(registry):
+    with raises("Servable matmul is not declared", FailedPreconditionError):
+        registry.build(1)
 
 
 def test_model_format(registry):
