@@ -20,22 +20,23 @@ constexpr int kDeepest = 32;
 // The numbers, strings or tensors of an attribute, from whichever field holds them.
 Result<std::vector<Literal>> LeavesOf(const AttributeProto& attribute) {
   std::vector<Literal> leaves;
-  for (const int64_t item : attribute.ints()) leaves.push_back({item});
-  for (const float item : attribute.floats()) leaves.push_back({static_cast<double>(item)});
-  for (const double item : attribute.doubles()) leaves.push_back({item});
-  for (const std::string& item : attribute.strings()) leaves.push_back({item});
+  for (const int64_t item : attribute.ints()) leaves.emplace_back().value = item;
+  for (const float item : attribute.floats())
+    leaves.emplace_back().value = static_cast<double>(item);
+  for (const double item : attribute.doubles()) leaves.emplace_back().value = item;
+  for (const std::string& item : attribute.strings()) leaves.emplace_back().value = item;
   for (const mindir::TensorProto& item : attribute.tensors()) {
     PIPESERVE_ASSIGN_OR_RETURN(Tensor tensor, TensorOf(item));
-    leaves.push_back({std::move(tensor)});
+    leaves.emplace_back().value = std::move(tensor);
   }
   if (!leaves.empty()) return leaves;
-  if (attribute.has_i()) leaves.push_back({static_cast<int64_t>(attribute.i())});
-  if (attribute.has_f()) leaves.push_back({static_cast<double>(attribute.f())});
-  if (attribute.has_d()) leaves.push_back({attribute.d()});
-  if (attribute.has_s()) leaves.push_back({attribute.s()});
+  if (attribute.has_i()) leaves.emplace_back().value = static_cast<int64_t>(attribute.i());
+  if (attribute.has_f()) leaves.emplace_back().value = static_cast<double>(attribute.f());
+  if (attribute.has_d()) leaves.emplace_back().value = attribute.d();
+  if (attribute.has_s()) leaves.emplace_back().value = attribute.s();
   if (attribute.has_t()) {
     PIPESERVE_ASSIGN_OR_RETURN(Tensor tensor, TensorOf(attribute.t()));
-    leaves.push_back({std::move(tensor)});
+    leaves.emplace_back().value = std::move(tensor);
   }
   return leaves;
 }
