@@ -131,13 +131,13 @@ void AddCollective(NodeProto& node, OpType op, const CollectiveAttributes& attri
   AddString(node, "group_ranks",
             attributes.ranks.empty() ? "WORLD_GROUP" : StrJoin(attributes.ranks, "-"));
   AddInt(node, "fusion", 0);
-  if (attributes.rank_size > 0) AddInt(node, "rank_size", attributes.rank_size);
   if (op == OpType::kAllReduce) {
     AddString(node, "op", "sum");
     AddInt(node, "index", 0);
-  } else {
-    AddBool(node, "mean_flag", false);
+    return;
   }
+  AddBool(node, "mean_flag", false);
+  if (attributes.rank_size > 0) AddInt(node, "rank_size", attributes.rank_size);
 }
 
 }  // namespace

@@ -1,0 +1,20 @@
+// Runs the float graphs of all ranks in lock-step by the plainest loops there are, to hold what
+// the sharding computes against the whole graph.
+#pragma once
+
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace pipeserve {
+
+struct FloatTensor {
+  Shape shape;
+  std::vector<float> data;
+};
+
+// The outputs of every rank. Each rank gets the same inputs; node i of all graphs runs at once.
+Result<std::vector<std::vector<FloatTensor>>> RunInLockStep(const std::vector<Graph>& ranks,
+                                                            const std::vector<FloatTensor>& inputs);
+
+}  // namespace pipeserve
