@@ -1,0 +1,126 @@
+// An executor and host functions whose behaviour a test decides.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+#include "executor/executor.h"
+#include "pipeserve/servable.h"
+
+namespace pipeserve {
+
+// Holds threads until a test opens it.
+class Gate {
+ public:
+  void Pass() {
+    MutexLock lock(mutex_);
+    ++arrived_;
+    changed_.NotifyAll();
+    while (!open_) changed_.Wait(mutex_);
+  }
+  // False when fewer than `count` have arrived after ten seconds.
+  bool WaitForArrivals(int count) {
+    const Deadline deadline = Deadline::After(std::chrono::seconds(10));
+    MutexLock lock(mutex_);
+    while (arrived_ < count) {
+      if (!changed_.WaitUntil(mutex_, deadline)) return arrived_ >= count;
+    }
+    return true;
+  }
+  void Open() {
+    MutexLock lock(mutex_);
+    open_ = true;
+    changed_.NotifyAll();
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  int arrived_ = 0;
+  bool open_ = false;
+};
+
+// Every graph gives its first input negated, in the shape of its first output.
+class FakeExecutor : public Executor {
+ public:
+  explicit FakeExecutor(std::vector<GraphSignature> graphs) : graphs_(std::move(graphs)) {}
+
+  std::function<Status(std::span<const Tensor>)> before;  // Runs first; its error is returned.
+
+  int graph_count() const override { return static_cast<int>(graphs_.size()); }
+  const GraphSignature& signature(GraphId graph) const override {
+    return graphs_[static_cast<size_t>(graph)];
+  }
+  Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext&,
+             std::vector<Tensor>* outputs) override {
+    ++calls;
+    if (before) PIPESERVE_RETURN_IF_ERROR(before(inputs));
+    Tensor output(DataType::kFloat32, signature(graph).outputs[0].shape);
+    const size_t count = output.byte_size() / sizeof(float);
+    for (size_t i = 0; i < count; ++i) {
+      output.mutable_data_as<float>()[i] = -inputs[0].data_as<float>()[i];
+    }
+    outputs->assign(1, output);
+    return OkStatus();
+  }
+
+  std::atomic<int> calls{0};
+
+ private:
+  const std::vector<GraphSignature> graphs_;
+};
+
+class FakeFunction : public HostFunction {
+ public:
+  using Body = std::function<std::vector<Result<Instance>>(std::span<const Instance>)>;
+  explicit FakeFunction(Body body) : body_(std::move(body)) {}
+  const std::string& name() const override { return name_; }
+  std::vector<Result<Instance>> Call(std::span<const Instance> instances) override {
+    return body_(instances);
+  }
+
+ private:
+  const std::string name_ = "fake";
+  const Body body_;
+};
+
+// One value in, one out: `one` is called for each instance.
+inline std::shared_ptr<HostFunction> PerInstance(
+    std::function<Result<Instance>(const Instance&)> one) {
+  return std::make_shared<FakeFunction>([one](std::span<const Instance> instances) {
+    std::vector<Result<Instance>> results;
+    for (const Instance& instance : instances) results.push_back(one(instance));
+    return results;
+  });
+}
+
+inline Instance One(float value) { return {Tensor::Of<float>({1}, {value})}; }
+inline float ValueOf(const Instance& instance) { return *instance[0].data_as<float>(); }
+
+// Graph 0 is float32[batch,1] -> float32[batch,1].
+inline std::shared_ptr<FakeExecutor> NegatingExecutor(int64_t batch = 1) {
+  const TensorInfo info{"x", DataType::kFloat32, {batch, 1}};
+  return std::make_shared<FakeExecutor>(std::vector<GraphSignature>{{{info}, {info}}});
+}
+
+// Method "neg": x -> graph 0 -> y.
+inline ServableSpec NegSpec() {
+  MethodSpec method;
+  method.name = "neg";
+  method.input_names = {"x"};
+  method.output_names = {"y"};
+  method.graph = {0, {{Phase::kInput, 0}}, 1};
+  method.outputs = {{Phase::kPredict, 0}};
+  ServableSpec spec;
+  spec.name = "fake";
+  spec.methods = {method};
+  return spec;
+}
+
+}  // namespace pipeserve
