@@ -49,9 +49,13 @@ Result<std::shared_ptr<Servable>> BuildLocal(const ServableSpec& spec,
     PIPESERVE_ASSIGN_OR_RETURN(Graph graph, ReadMindir(file, read));
     graphs.push_back(std::move(graph));
   }
+  CpuExecutorOptions cpu;
+  cpu.threads = options.threads;
   PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Executor> executor,
-                             CpuExecutor::Create(std::move(graphs), {.threads = options.threads}));
-  return Servable::Create(spec, std::move(executor), scheduler);
+                             CpuExecutor::Create(std::move(graphs), cpu));
+  PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,
+                             Servable::Create(spec, std::move(executor), scheduler));
+  return servable;
 }
 
 Status StoppedError() { return FailedPrecondition("the server has been stopped"); }
