@@ -36,11 +36,6 @@ def _keep_house() -> None:
             _logger.warning("%d log records were dropped", dropped)
 
 
-def _end_housekeeping(thread: threading.Thread) -> None:
-    _core.close_housekeeper()
-    thread.join()
-
-
 def start_housekeeping() -> None:
     """Starts, once, the thread that writes the core's log records to ``logging``."""
     global _housekeeper
@@ -53,7 +48,13 @@ def start_housekeeping() -> None:
             target=_keep_house, name="pipeserve-housekeeping", daemon=True
         )
         _housekeeper.start()
-        atexit.register(_end_housekeeping, _housekeeper)
+
+
+@atexit.register  # Now, so that it runs after what others register: it comes last.
+def _end_housekeeping() -> None:
+    _core.close_housekeeper()
+    if _housekeeper is not None:
+        _housekeeper.join()
 
 
 def _on_signal(signum: int, frame: FrameType | None) -> None:
