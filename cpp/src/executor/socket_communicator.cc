@@ -59,6 +59,9 @@ Status SocketCommunicator::Exchange(std::span<const int32_t> group, const Collec
     PIPESERVE_RETURN_IF_ERROR(WaitReady(group, call, deadline));
     for (size_t i = 0; i < group.size(); ++i) {
       if (polled_[i].revents == 0) continue;
+      if (polled_[i].events == 0) {
+        return Unavailable(StrCat("rank ", group[i], " is gone: it reset its connection"));
+      }
       PIPESERVE_RETURN_IF_ERROR(Send(group[i], input, call.bytes));
       PIPESERVE_RETURN_IF_ERROR(Receive(group[i], call));
     }
@@ -90,8 +93,8 @@ bool SocketCommunicator::SelectPending(std::span<const int32_t> group, size_t by
     short events = 0;
     if (each != rank() && peer.sent < whole) events |= POLLOUT;
     if (each != rank() && peer.received < whole) events |= POLLIN;
-    // A negative descriptor is skipped: a peer that is done may close its end.
-    polled_.push_back({.fd = events == 0 ? -1 : peer.socket.fd(), .events = events, .revents = 0});
+    // A peer that is done is asked for nothing, but poll() still tells when it breaks.
+    polled_.push_back({.fd = peer.socket.fd(), .events = events, .revents = 0});
     pending |= events != 0;
   }
   return pending;
@@ -101,7 +104,7 @@ Status SocketCommunicator::WaitReady(std::span<const int32_t> group, const Colle
                                      Deadline deadline) {
   const Status status = PollUntil(polled_, deadline);
   if (status.code() != StatusCode::kDeadlineExceeded) return status;
-  const auto missing = std::ranges::find_if(polled_, [](const pollfd& p) { return p.fd >= 0; });
+  const auto missing = std::ranges::find_if(polled_, [](const pollfd& p) { return p.events != 0; });
   return DeadlineExceeded(StrCat("rank ", group[missing - polled_.begin()], " did not come to ",
                                  call.ToString(), " of rank ", rank(), " before the deadline"));
 }
@@ -155,11 +158,14 @@ Status SocketCommunicator::CheckHeader(int32_t rank, const CollectiveCall& call)
                                    " and number ", came.sequence, " for rank ", rank));
 }
 
-// Shuts down and does not close, because another thread may be inside Exchange(): it wakes up,
-// and the peers see the end of the connection.
+// Dissolves the connections and does not close, because another thread may be inside Exchange(): it
+// wakes up. The peers see a reset, also those that wait for a third rank only. One that is
+// destroyed in order just ends its connections, which does not disturb an operation it has
+// finished.
 void SocketCommunicator::Disconnect(const Status&) {
+  const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
   for (const Peer& peer : peers_) {
-    if (peer.socket.is_open()) shutdown(peer.socket.fd(), SHUT_RDWR);
+    if (peer.socket.is_open()) connect(peer.socket.fd(), &nobody, sizeof(nobody));
   }
 }
 
