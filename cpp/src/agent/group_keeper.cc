@@ -21,6 +21,14 @@ std::string NewToken() {
   return token.str();
 }
 
+// Agents outlive a server: their epochs must not repeat under its successor.
+uint64_t LastEpochOfEarlierServers() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  constexpr int kBitsForEpochs = 20;
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count())
+         << kBitsForEpochs;
+}
+
 bool SameGraphs(const AgentGraphs& a, const AgentGraphs& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const GraphSignature& x, const GraphSignature& y) {
@@ -37,7 +45,7 @@ GroupKeeper::GroupKeeper(const AgentHubOptions& options)
              .with_batch_dim = options.with_batch_dim,
              .without_batch_dim_inputs = options.without_batch_dim_inputs},
       call_timeout_(options.call_timeout),
-      state_(shape_.rank_size),
+      state_(shape_.rank_size, LastEpochOfEarlierServers()),
       seats_(static_cast<size_t>(shape_.rank_size)) {}
 
 GroupKeeper::~GroupKeeper() { Stop("the server is gone"); }

@@ -15,10 +15,12 @@ class GroupState {
  public:
   enum class Phase { kGathering, kForming, kReady };
 
-  explicit GroupState(int rank_size) : ranks_(static_cast<size_t>(rank_size)) {}
+  // The first epoch is the one after `last_epoch`.
+  explicit GroupState(int rank_size, uint64_t last_epoch = 0)
+      : ranks_(static_cast<size_t>(rank_size)), epoch_(last_epoch) {}
 
   Phase phase() const { return phase_; }
-  // Of the group that forms or is ready; the last one's while gathering; 0 before the first.
+  // Of the group that forms or is ready; the last one's while gathering.
   uint64_t epoch() const { return epoch_; }
   bool connected(int rank) const { return of(rank) != RankState::kAbsent; }
   // Connected and not on its way out.
@@ -48,7 +50,7 @@ class GroupState {
 
   std::vector<RankState> ranks_;
   Phase phase_ = Phase::kGathering;
-  uint64_t epoch_ = 0;
+  uint64_t epoch_;
 };
 
 }  // namespace pipeserve

@@ -165,7 +165,14 @@ void RemoteGroup::OnReply(int rank, RankReply reply) {
     const size_t index = static_cast<size_t>(rank);
     if (call->answered[index]) return;
     call->answered[index] = true;
-    if (index + 1 == call->answered.size()) call->outputs = std::move(reply.outputs);
+    if (index + 1 == call->answered.size()) {
+      const size_t wanted = signature(call->graph).outputs.size();
+      if (reply.status.ok() && reply.outputs.size() != wanted) {
+        reply.status =
+            Internal(StrCat("wanted ", wanted, " outputs, ", reply.outputs.size(), " came"));
+      }
+      call->outputs = std::move(reply.outputs);
+    }
     // A rank that was only drawn into the failure of another says kAborted.
     if (!reply.status.ok() && (call->error.ok() || call->error.code() == StatusCode::kAborted)) {
       call->error = RankError(rank, *call, reply.status);
