@@ -5,8 +5,8 @@
 
 #include "base/str_cat.h"
 #include "graph/model_file.h"
+#include "support/fixtures.h"
 #include "support/matchers.h"
-#include "support/temporary_directory.h"
 
 namespace pipeserve {
 namespace {
@@ -79,7 +79,7 @@ TEST(GraphBuilderTest, RefusesNamesUsedTwiceAndBadTensors) {
 }
 
 TEST(GraphBuilderTest, RefusesToSaveWithoutAnOutput) {
-  TemporaryDirectory directory;
+  TestFolder directory;
   GraphBuilder builder("net");
   ASSERT_OK(builder.Input("x", kFloat, {2}));
   const fs::path path = directory.path() / "net.mindir";
@@ -89,7 +89,7 @@ TEST(GraphBuilderTest, RefusesToSaveWithoutAnOutput) {
 }
 
 TEST(GraphBuilderTest, SavedGraphCanBeRead) {
-  TemporaryDirectory directory;
+  TestFolder directory;
   GraphBuilder builder("net");
   const auto x = *builder.Input("x", kFloat, {4, 6});
   const std::array<int64_t, 2> begin = {1, 0}, end = {3, 6}, strides = {1, 2};
@@ -118,7 +118,7 @@ Status SaveCut(const std::string& name, const fs::path& directory) {
 }
 
 TEST(GraphBuilderTest, EveryRankGetsItsGraphAndGroups) {
-  TemporaryDirectory directory;
+  TestFolder directory;
   ASSERT_OK(SaveCut("net", directory.path()));
   for (int rank = 0; rank < 4; ++rank) {
     const fs::path device = directory.path() / StrCat("device", rank);
@@ -141,7 +141,7 @@ TEST(GraphBuilderTest, EveryRankGetsItsGraphAndGroups) {
 }
 
 TEST(GraphBuilderTest, GroupsOfOtherGraphsAreKept) {
-  TemporaryDirectory directory;
+  TestFolder directory;
   const fs::path device = directory.path() / "device1";
   fs::create_directories(device);
   ASSERT_OK(WriteGroupFile(device / "group_config.pb", {{"3-5", {0, 1, 2}}}));
@@ -155,7 +155,7 @@ TEST(GraphBuilderTest, GroupsOfOtherGraphsAreKept) {
 }
 
 TEST(GraphBuilderTest, GroupOfAnotherMeaningIsRefusedBeforeAnythingIsWritten) {
-  TemporaryDirectory directory;
+  TestFolder directory;
   const fs::path first = directory.path() / "first", second = directory.path() / "second";
   ASSERT_OK(SaveCut("net", first));
   const std::string name = ReadGroupFile(first / "device3" / "group_config.pb")->begin()->first;
@@ -168,7 +168,7 @@ TEST(GraphBuilderTest, GroupOfAnotherMeaningIsRefusedBeforeAnythingIsWritten) {
 }
 
 TEST(GraphBuilderTest, SaveShardedNamesWhatIsWrong) {
-  TemporaryDirectory directory;
+  TestFolder directory;
   GraphBuilder builder("net");
   const auto x = *builder.Input("x", kFloat, {8, 4});
   ASSERT_OK(builder.Output(*builder.Neg(x, {{3, 1}})));

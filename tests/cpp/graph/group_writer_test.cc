@@ -1,12 +1,12 @@
 #include "graph/model_file.h"
+#include "support/fixtures.h"
 #include "support/matchers.h"
-#include "support/temporary_directory.h"
 
 namespace pipeserve {
 namespace {
 
 TEST(WriteGroupFileTest, GroupsComeBack) {
-  TemporaryDirectory directory;
+  TestFolder directory;
   const auto path = directory.path() / "group_config.pb";
   const GroupMap groups = {{"2-17", {0, 1}}, {"2-18", {1, 3}}};
   ASSERT_OK(WriteGroupFile(path, groups));
@@ -16,7 +16,7 @@ TEST(WriteGroupFileTest, GroupsComeBack) {
 }
 
 TEST(WriteGroupFileTest, NoGroupsAreAnEmptyFile) {
-  TemporaryDirectory directory;
+  TestFolder directory;
   const auto path = directory.path() / "group_config.pb";
   ASSERT_OK(WriteGroupFile(path, {}));
   EXPECT_EQ(std::filesystem::file_size(path), 0u);

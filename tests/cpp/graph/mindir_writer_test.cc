@@ -4,7 +4,7 @@
 #include "graph/graph_maker.h"
 #include "graph/model_file.h"
 #include "mindir.pb.h"
-#include "support/temporary_directory.h"
+#include "support/fixtures.h"
 
 namespace pipeserve {
 namespace {
@@ -70,7 +70,7 @@ class WriteMindirTest : public testing::Test {
     return model;
   }
 
-  TemporaryDirectory directory_;
+  TestFolder directory_;
 };
 
 TEST_F(WriteMindirTest, EveryComputingOperatorComesBack) {

@@ -8,6 +8,7 @@
 #include "base/str_cat.h"
 #include "graph/graph_maker.h"
 #include "graph/reference_interpreter.h"
+#include "support/fixtures.h"
 
 namespace pipeserve {
 namespace {
@@ -150,10 +151,9 @@ std::vector<std::string> GroupsOf(const Graph& graph, int rank_size) {
 }
 
 TEST_P(ShardFixtureTest, MatchesMindSporesShards) {
+  SKIP_WITHOUT_SHARED_FILES();
   const Fixture& fixture = GetParam();
-  const std::filesystem::path folder =
-      std::filesystem::path(PIPESERVE_SHARED_DIR) / "mindir/sharded" / fixture.folder;
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is absent";
+  const std::filesystem::path folder = SharedFile("mindir/sharded") / fixture.folder;
   const Result<ShardedGraph> sharded =
       ShardGraph(NegatedMatMul(), fixture.strategies, fixture.rank_size);
   ASSERT_OK(sharded);
