@@ -1,6 +1,7 @@
 // Which ranks are there and what that makes of the group: the state machine, alone.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
