@@ -37,10 +37,16 @@ class GrpcDoorTest : public ::testing::Test {
     };
   }
 
-  std::unique_ptr<GrpcDoor> Open(ListenOptions options = {.address = "127.0.0.1:0"}) {
+  std::unique_ptr<GrpcDoor> Open(ListenOptions options = AnyPort()) {
     auto door = GrpcDoor::Open(options, &dispatcher_);
     EXPECT_OK(door);
     return *std::move(door);
+  }
+
+  static ListenOptions AnyPort() {
+    ListenOptions options;
+    options.address = "127.0.0.1:0";
+    return options;
   }
 
   static std::unique_ptr<Client> Connect(const std::string& address, ClientOptions options = {}) {
