@@ -113,7 +113,7 @@ TEST(RestRequestTest, ARaggedListDoesNotAllocateWhatItPromises) {
   for (int i = 1; i < 100'000; ++i) inner += ",0";
   std::string json = "[" + inner + "]";
   for (int i = 1; i < 100'000; ++i) json += ",[0]";
-  EXPECT_ERROR(ParseValue("[" + json + "]"), kInvalidArgument, "the dim 1 expected to be 100000");
+  EXPECT_ERROR(ParseValue(json + "]"), kInvalidArgument, "the dim 1 expected to be 100000");
 }
 
 TEST(RestRequestTest, Base64ObjectsAreTensorsOfTheirType) {

@@ -35,7 +35,8 @@ Result<InferReply> Ask(const std::string& address, const std::string& servable,
                        const NamedInstance& instance) {
   PIPESERVE_ASSIGN_OR_RETURN(
       const auto client,
-      Client::Create({.address = address, .servable = servable, .method = "predict"}));
+      Client::Create(
+          {.address = address, .servable = servable, .method = "predict", .ssl = std::nullopt}));
   return client->Infer(std::span(&instance, 1));
 }
 
