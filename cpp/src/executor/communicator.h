@@ -17,6 +17,9 @@ namespace pipeserve {
 // `ranks` are global, ascending, and contain rank(); empty means all. Every operation returns an
 // error on every member when one of them fails, aborts or does not come before the deadline:
 // kDeadlineExceeded, kAborted (with the reason given to Abort), kUnavailable (a peer is gone).
+// A rank that could finish before the failure may learn of it in its next operation only. Also
+// kInvalidArgument (a wrong group or data type) and kFailedPrecondition (members disagree about the
+// operation or its size; the message names both).
 // After an error the communicator stays broken and every later operation returns the same error.
 class Communicator {
  public:

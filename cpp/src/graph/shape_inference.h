@@ -18,12 +18,20 @@ namespace pipeserve {
 Result<std::vector<TensorInfo>> InferShapes(const Graph& graph, std::span<const TensorInfo> inputs,
                                             int rank_size);
 
+// Checks one node against the infos of its inputs, in order, and returns those of its outputs, as
+// many as node.outputs has; their names are left empty. Errors: those of InferShapes.
+Result<std::vector<TensorInfo>> InferNode(const Node& node, std::span<const TensorInfo> inputs,
+                                          int rank_size);
+
 // A strided slice with its masks resolved against a known input shape.
 struct SliceSpec {
   std::vector<int64_t> begin, strides;  // One entry for each input dimension.
   std::vector<int64_t> sizes;           // Elements taken along each input dimension.
   Shape output;                         // After new and shrunk axes.
 };
+// Errors: kInvalidArgument (an entry or mask that does not fit `input`, or an unknown dimension).
 Result<SliceSpec> ResolveSlice(const StridedSliceAttributes& attributes, const Shape& input);
+// Only the resulting shape; a dimension that depends on an unknown one is unknown.
+Result<Shape> InferSliceShape(const StridedSliceAttributes& attributes, const Shape& input);
 
 }  // namespace pipeserve

@@ -1,0 +1,161 @@
+#include "agent_flags.h"
+
+#include <getopt.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/str_cat.h"
+
+namespace pipeserve {
+
+const char kAgentUsage[] =
+    R"(usage: pipeserve-agent --server ADDRESS --rank N --model FILE [--model FILE ...] [options]
+
+Runs one rank of a distributed servable until its server or its launcher is gone.
+
+  --server ADDRESS     where the server waits for agents, "ip:port"
+  --rank N             this agent's rank (default: $RANK_ID)
+  --rank-size N        ranks of the servable (default: 1)
+  --device-id N        this agent's device (default: $DEVICE_ID, else 0)
+  --model FILE         a model file; the n-th one is subgraph n
+  --group-config FILE  the rank's communication groups
+  --listen IP:PORT     where the other ranks reach this one (default: 127.0.0.1:0)
+  --threads N          threads of one graph call (default: 1)
+  --key-fd N           read the decryption key, raw, from this descriptor
+  --dec-mode MODE      AES-GCM (default) or AES-CBC
+  --launcher-fd N      exit when this descriptor reaches its end
+  --status-fd N        write one line of JSON here: {"state":"ready"}, or "failed" and "error"
+  --help, --version
+)";
+
+namespace {
+
+enum Flag : int {
+  kServer = 256,
+  kRank,
+  kRankSize,
+  kDeviceId,
+  kModel,
+  kGroupConfig,
+  kListen,
+  kThreads,
+  kKeyFd,
+  kDecMode,
+  kLauncherFd,
+  kStatusFd,
+  kHelp,
+  kVersion,
+};
+
+constexpr option kOptions[] = {
+    {"server", required_argument, nullptr, kServer},
+    {"rank", required_argument, nullptr, kRank},
+    {"rank-size", required_argument, nullptr, kRankSize},
+    {"device-id", required_argument, nullptr, kDeviceId},
+    {"model", required_argument, nullptr, kModel},
+    {"group-config", required_argument, nullptr, kGroupConfig},
+    {"listen", required_argument, nullptr, kListen},
+    {"threads", required_argument, nullptr, kThreads},
+    {"key-fd", required_argument, nullptr, kKeyFd},
+    {"dec-mode", required_argument, nullptr, kDecMode},
+    {"launcher-fd", required_argument, nullptr, kLauncherFd},
+    {"status-fd", required_argument, nullptr, kStatusFd},
+    {"help", no_argument, nullptr, kHelp},
+    {"version", no_argument, nullptr, kVersion},
+    {nullptr, 0, nullptr, 0},
+};
+
+Status ParseNumber(const std::string& name, const std::string& text, int least, int* number) {
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, *number);
+  if (error == std::errc() && stop == end && *number >= least) return OkStatus();
+  return InvalidArgument(
+      StrCat(name, " wants an integer of at least ", least, ", '", text, "' came"));
+}
+
+Status ParseEnvironment(const char* name, int* number) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? OkStatus() : ParseNumber(name, text, 0, number);
+}
+
+Status ParseDecMode(const std::string& text, DecryptMode* mode) {
+  if (text != "AES-GCM" && text != "AES-CBC") {
+    return InvalidArgument(StrCat("--dec-mode wants AES-GCM or AES-CBC, '", text, "' came"));
+  }
+  *mode = text == "AES-GCM" ? DecryptMode::kAesGcm : DecryptMode::kAesCbc;
+  return OkStatus();
+}
+
+Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
+  switch (flag) {
+    case kServer:
+      flags->server = value;
+      return OkStatus();
+    case kRank:
+      return ParseNumber("--rank", value, 0, &flags->rank);
+    case kRankSize:
+      return ParseNumber("--rank-size", value, 1, &flags->rank_size);
+    case kDeviceId:
+      return ParseNumber("--device-id", value, 0, &flags->device_id);
+    case kModel:
+      flags->models.push_back(value);
+      return OkStatus();
+    case kGroupConfig:
+      flags->group_config = value;
+      return OkStatus();
+    case kListen:
+      flags->listen = value;
+      return OkStatus();
+    case kThreads:
+      return ParseNumber("--threads", value, 1, &flags->threads);
+    case kKeyFd:
+      return ParseNumber("--key-fd", value, 0, &flags->key_fd);
+    case kDecMode:
+      return ParseDecMode(value, &flags->dec_mode);
+    case kLauncherFd:
+      return ParseNumber("--launcher-fd", value, 0, &flags->launcher_fd);
+    case kStatusFd:
+      return ParseNumber("--status-fd", value, 0, &flags->status_fd);
+    case kHelp:
+      flags->help = true;
+      return OkStatus();
+    case kVersion:
+      flags->version = true;
+      return OkStatus();
+    default:
+      return InvalidArgument("unknown flag, or one without its value");
+  }
+}
+
+Status CheckComplete(const AgentFlags& flags) {
+  if (flags.server.empty()) return InvalidArgument("--server is missing");
+  if (flags.rank < 0) return InvalidArgument("--rank is missing");
+  if (flags.models.empty()) return InvalidArgument("--model is missing");
+  if (flags.rank >= flags.rank_size) {
+    return InvalidArgument(
+        StrCat("--rank ", flags.rank, " is not below --rank-size ", flags.rank_size));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<AgentFlags> ParseAgentFlags(int argc, char** argv) {
+  AgentFlags flags;
+  PIPESERVE_RETURN_IF_ERROR(ParseEnvironment("RANK_ID", &flags.rank));
+  PIPESERVE_RETURN_IF_ERROR(ParseEnvironment("DEVICE_ID", &flags.device_id));
+  opterr = 0;
+  for (int flag = 0; (flag = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
+    const Status status = ApplyFlag(flag, optarg == nullptr ? "" : optarg, &flags);
+    if (flag == '?') return status.WithContext(argv[optind - 1]);
+    PIPESERVE_RETURN_IF_ERROR(status);
+  }
+  if (flags.help || flags.version) return flags;
+  if (optind < argc) return InvalidArgument(StrCat("unexpected argument '", argv[optind], "'"));
+  PIPESERVE_RETURN_IF_ERROR(CheckComplete(flags));
+  return flags;
+}
+
+}  // namespace pipeserve

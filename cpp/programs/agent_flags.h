@@ -1,0 +1,34 @@
+// The command line of pipeserve-agent.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "graph/model_file.h"
+#include "pipeserve/status.h"
+
+namespace pipeserve {
+
+struct AgentFlags {
+  bool help = false;
+  bool version = false;
+  std::string server;
+  int rank = -1;
+  int rank_size = 1;
+  int device_id = 0;
+  std::vector<std::string> models;  // Indexed by subgraph.
+  std::string group_config;         // Empty: none.
+  std::string listen = "127.0.0.1:0";
+  int threads = 1;
+  int launcher_fd = -1;
+  int status_fd = -1;
+  int key_fd = -1;
+  DecryptMode dec_mode = DecryptMode::kAesGcm;
+};
+
+extern const char kAgentUsage[];
+
+// Errors: kInvalidArgument, naming the flag.
+Result<AgentFlags> ParseAgentFlags(int argc, char** argv);
+
+}  // namespace pipeserve

@@ -1,0 +1,177 @@
+// pipeserve-agent: the process of one rank.
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "agent/agent_session.h"
+#include "agent_flags.h"
+#include "base/str_cat.h"
+#include "executor/cpu/cpu_executor.h"
+#include "executor/socket_communicator.h"
+#include "graph/model_file.h"
+#include "pipeserve/log.h"
+
+namespace pipeserve {
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+constexpr size_t kMaxKeyBytes = 32;
+
+// Tells the launcher, if there is one, how starting went. Only the first word counts.
+class StatusLine {
+ public:
+  explicit StatusLine(int fd) : fd_(fd) {}
+
+  void Ready() { Write({{"state", "ready"}}); }
+  void Failed(const std::string& error) { Write({{"state", "failed"}, {"error", error}}); }
+
+ private:
+  void Write(const nlohmann::json& line) {
+    if (fd_ < 0) return;
+    using Json = nlohmann::json;
+    const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    for (size_t done = 0; done < text.size();) {
+      const ssize_t count = ::write(fd_, text.data() + done, text.size() - done);
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) break;  // The launcher does not listen any more.
+      done += static_cast<size_t>(count);
+    }
+    ::close(fd_);
+    fd_ = -1;
+  }
+
+  int fd_;
+};
+
+Result<std::string> ReadKey(int fd) {
+  std::array<char, kMaxKeyBytes + 1> bytes;
+  size_t size = 0;
+  while (size < bytes.size()) {
+    const ssize_t count = ::read(fd, bytes.data() + size, bytes.size() - size);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return InvalidArgument(StrCat("cannot read --key-fd: ", std::strerror(errno)));
+    if (count == 0) break;
+    size += static_cast<size_t>(count);
+  }
+  ::close(fd);
+  if (size != 16 && size != 24 && size != kMaxKeyBytes) {
+    return InvalidArgument("the decryption key has to have 16, 24 or 32 bytes");
+  }
+  return std::string(bytes.data(), size);
+}
+
+Result<std::unique_ptr<CpuExecutor>> LoadExecutor(const AgentFlags& flags) {
+  ReadOptions options{.decryption = std::nullopt, .groups = {}, .rank_size = flags.rank_size};
+  if (flags.key_fd >= 0) {
+    Decryption decryption{.key = "", .mode = flags.dec_mode};
+    PIPESERVE_ASSIGN_OR_RETURN(decryption.key, ReadKey(flags.key_fd));
+    options.decryption = std::move(decryption);
+  }
+  if (!flags.group_config.empty()) {
+    PIPESERVE_ASSIGN_OR_RETURN(options.groups, ReadGroupFile(flags.group_config));
+  }
+  std::vector<Graph> graphs;
+  for (const std::string& model : flags.models) {
+    PIPESERVE_ASSIGN_OR_RETURN(Graph graph, ReadMindir(model, options));
+    graphs.push_back(std::move(graph));
+  }
+  return CpuExecutor::Create(
+      std::move(graphs),
+      {.threads = flags.threads, .communicator = nullptr, .rank_size = flags.rank_size});
+}
+
+// Waits for a signal or the launcher's end and stops the session; ends when `done_fd` is readable.
+void WatchForEnd(int signal_fd, int launcher_fd, int done_fd, AgentSession* session) {
+  std::array<pollfd, 3> fds = {{{.fd = signal_fd, .events = POLLIN, .revents = 0},
+                                {.fd = launcher_fd, .events = POLLIN, .revents = 0},
+                                {.fd = done_fd, .events = POLLIN, .revents = 0}}};
+  while (true) {
+    if (::poll(fds.data(), fds.size(), -1) < 0) continue;  // EINTR.
+    if (fds[2].revents != 0) return;
+    if (fds[0].revents != 0) return session->Stop("the agent was told to stop by a signal");
+    if (fds[1].revents == 0) continue;
+    char byte = 0;
+    const ssize_t count = ::read(launcher_fd, &byte, 1);
+    if (count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN)) {
+      return session->Stop("the agent's launcher is gone");
+    }
+  }
+}
+
+Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
+  PIPESERVE_ASSIGN_OR_RETURN(const std::unique_ptr<CpuExecutor> executor, LoadExecutor(flags));
+  PIPESERVE_ASSIGN_OR_RETURN(const SocketListener listener, SocketListener::Open(flags.listen));
+  const auto join_peers = [&](uint64_t epoch, std::span<const std::string> peers,
+                              Deadline deadline) -> Result<std::shared_ptr<Communicator>> {
+    executor->SetCommunicator(nullptr);  // Closes the connections of the epoch before.
+    if (peers.size() != static_cast<size_t>(flags.rank_size)) {
+      return InvalidArgument(StrCat("--rank-size is ", flags.rank_size, ", the servable has ",
+                                    peers.size(), " ranks"));
+    }
+    PIPESERVE_ASSIGN_OR_RETURN(
+        std::shared_ptr<Communicator> communicator,
+        SocketCommunicator::Connect(listener, flags.rank, peers, epoch, deadline));
+    executor->SetCommunicator(communicator);
+    return communicator;
+  };
+  AgentSession session({.server = flags.server,
+                        .rank = flags.rank,
+                        .peer_address = listener.address(),
+                        .executor = executor.get(),
+                        .join_peers = join_peers,
+                        .on_connected = [&] { status_line->Ready(); }});
+  const int done_fd = ::eventfd(0, EFD_CLOEXEC);
+  if (done_fd < 0) return Internal(StrCat("eventfd: ", std::strerror(errno)));
+  std::jthread watcher([&] { WatchForEnd(signal_fd, flags.launcher_fd, done_fd, &session); });
+  const Status status = session.Run();
+  eventfd_write(done_fd, 1);
+  watcher.join();
+  ::close(done_fd);
+  return status;
+}
+
+// The signals that end the agent become readable at a descriptor; every thread inherits the mask.
+int OpenSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return ::signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+int Main(int argc, char** argv) {
+  const Result<AgentFlags> flags = ParseAgentFlags(argc, argv);
+  if (!flags.ok()) {
+    std::cerr << "pipeserve-agent: " << flags.status().message() << " (--help explains)\n";
+    return kExitUsage;
+  }
+  if (flags->help || flags->version) {
+    std::cout << (flags->help ? kAgentUsage : "pipeserve-agent " PIPESERVE_VERSION "\n");
+    return 0;
+  }
+  SetLogSink([](const LogEvent& event) { std::cerr << FormatLogEvent(event) + "\n"; });
+  StatusLine status_line(flags->status_fd);
+  const Status status = Serve(*flags, OpenSignals(), &status_line);
+  if (status.ok()) return 0;
+  std::cerr << StrCat("pipeserve-agent: rank ", flags->rank, ": ", status.message(), "\n");
+  status_line.Failed(status.message());
+  return kExitFailure;
+}
+
+}  // namespace
+}  // namespace pipeserve
+
+int main(int argc, char** argv) { return pipeserve::Main(argc, argv); }

@@ -1,0 +1,19 @@
+// The server's end of the connection to one agent: a lane for calls, and the control messages.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/lane.h"
+
+namespace pipeserve {
+
+// As Lane: thread-safe, never blocks, never reports on the calling thread.
+class AgentLink : public Lane {
+ public:
+  virtual void FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses) = 0;
+  // Tells the agent to end its process, then ends the connection.
+  virtual void Exit(const std::string& reason) = 0;
+};
+
+}  // namespace pipeserve

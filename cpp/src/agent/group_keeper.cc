@@ -1,0 +1,241 @@
+#include "agent/group_keeper.h"
+
+#include <algorithm>
+#include <iomanip>
+#include <random>
+#include <sstream>
+#include <utility>
+
+#include "base/str_cat.h"
+#include "pipeserve/log.h"
+
+namespace pipeserve {
+namespace {
+
+// 128 random bits: guessing one is not a way in.
+std::string NewToken() {
+  std::random_device random;
+  std::ostringstream token;
+  token << std::hex << std::setfill('0');
+  for (int i = 0; i < 4; ++i) token << std::setw(8) << random();
+  return token.str();
+}
+
+// Agents outlive a server: their epochs must not repeat under its successor.
+uint64_t LastEpochOfEarlierServers() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  constexpr int kBitsForEpochs = 20;
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count())
+         << kBitsForEpochs;
+}
+
+bool SameGraphs(const AgentGraphs& a, const AgentGraphs& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const GraphSignature& x, const GraphSignature& y) {
+                      return x.inputs == y.inputs && x.outputs == y.outputs;
+                    });
+}
+
+}  // namespace
+
+GroupKeeper::GroupKeeper(const AgentHubOptions& options)
+    : servable_name_(options.servable_name),
+      shape_{.rank_size = static_cast<int>(options.rank_table.ranks.size()),
+             .stage_size = options.stage_size,
+             .with_batch_dim = options.with_batch_dim,
+             .without_batch_dim_inputs = options.without_batch_dim_inputs},
+      call_timeout_(options.call_timeout),
+      state_(shape_.rank_size, LastEpochOfEarlierServers()),
+      seats_(static_cast<size_t>(shape_.rank_size)) {}
+
+GroupKeeper::~GroupKeeper() { Stop("the server is gone"); }
+
+Status GroupKeeper::CheckRank(int rank) const {
+  if (rank >= 0 && rank < shape_.rank_size) return OkStatus();
+  return InvalidArgument(StrCat(servable_name_, " has ranks 0 to ", shape_.rank_size - 1,
+                                ", there is no rank ", rank));
+}
+
+Result<std::string> GroupKeeper::Register(AgentSpec spec) {
+  PIPESERVE_RETURN_IF_ERROR(CheckRank(spec.rank));
+  if (spec.graphs.empty()) {
+    return InvalidArgument(StrCat("rank ", spec.rank, " registers without a graph"));
+  }
+  MutexLock lock(mutex_);
+  if (stopped_) return Unavailable(StrCat(servable_name_, " has stopped"));
+  Seat& seat = seats_[static_cast<size_t>(spec.rank)];
+  if (seat.link != nullptr) {
+    if (seat.spec->instance != spec.instance) {
+      return AlreadyExists(StrCat("rank ", spec.rank, " of ", servable_name_,
+                                  " is already connected, from ", seat.spec->peer_address));
+    }
+    // The same process would not come back if its connection were alive.
+    const Status reason = Unavailable(StrCat("rank ", spec.rank, " has registered again"));
+    seat.link->Close(reason);
+    return reason;
+  }
+  PIPESERVE_RETURN_IF_ERROR(CheckFits(spec));
+  seat.spec = std::move(spec);
+  seat.token = NewToken();
+  return seat.token;
+}
+
+// Before the first group an agent has to fit those that are connected: one that is not may have
+// been the one that was wrong. Later every rank is bound to what it said when the group formed.
+Status GroupKeeper::CheckFits(const AgentSpec& spec) const {
+  if (group_ != nullptr) {
+    if (SameGraphs(seats_[static_cast<size_t>(spec.rank)].spec->graphs, spec.graphs)) {
+      return OkStatus();
+    }
+    return FailedPrecondition(StrCat("rank ", spec.rank, " of ", servable_name_,
+                                     " comes back with other graphs than it had before"));
+  }
+  std::vector<AgentGraphs> agents = ConnectedGraphs();
+  agents[static_cast<size_t>(spec.rank)] = spec.graphs;
+  return CheckGroup(shape_, agents);
+}
+
+std::vector<AgentGraphs> GroupKeeper::ConnectedGraphs() const {
+  std::vector<AgentGraphs> agents(seats_.size());
+  for (size_t rank = 0; rank < seats_.size(); ++rank) {
+    if (seats_[rank].link != nullptr) agents[rank] = seats_[rank].spec->graphs;
+  }
+  return agents;
+}
+
+Status GroupKeeper::Connect(int rank, const std::string& token, std::shared_ptr<AgentLink> link) {
+  PIPESERVE_RETURN_IF_ERROR(CheckRank(rank));
+  MutexLock lock(mutex_);
+  if (stopped_) return Unavailable(StrCat(servable_name_, " has stopped"));
+  Seat& seat = seats_[static_cast<size_t>(rank)];
+  if (seat.link != nullptr || seat.token.empty() || seat.token != token) {
+    return Unavailable(StrCat("rank ", rank, " has to register before it connects"));
+  }
+  PIPESERVE_RETURN_IF_ERROR(CheckFits(*seat.spec));
+  seat.token.clear();
+  seat.link = std::move(link);
+  if (state_.Connect(rank)) FormGroup();
+  return OkStatus();
+}
+
+void GroupKeeper::FormGroup() {
+  if (group_ == nullptr) MakeGroup();
+  std::vector<std::string> peers;
+  for (const Seat& seat : seats_) peers.push_back(seat.spec->peer_address);
+  for (const Seat& seat : seats_) seat.link->FormGroup(state_.epoch(), peers);
+}
+
+void GroupKeeper::MakeGroup() {
+  const std::vector<AgentGraphs> agents = ConnectedGraphs();
+  std::vector<GraphSignature> signatures;
+  for (size_t graph = 0; graph < agents.front().size(); ++graph) {
+    signatures.push_back(
+        {.inputs = agents.front()[graph].inputs, .outputs = agents.back()[graph].outputs});
+  }
+  group_ = std::make_shared<RemoteGroup>(
+      RemoteGroupOptions{.servable_name = servable_name_,
+                         .shape = shape_,
+                         .all_stages_take_inputs = AllStagesTakeInputs(shape_, agents),
+                         .signatures = std::move(signatures),
+                         .call_timeout = call_timeout_});
+}
+
+void GroupKeeper::GroupReady(int rank, uint64_t epoch) {
+  {
+    MutexLock lock(mutex_);
+    if (stopped_ || !state_.Join(rank, epoch)) return;
+    std::vector<std::shared_ptr<Lane>> lanes;
+    for (const Seat& seat : seats_) lanes.push_back(seat.link);
+    group_->BeginEpoch(epoch, std::move(lanes));
+    failure_.reset();
+  }
+  changed_.NotifyAll();
+  Log(LogLevel::kInfo, "group ready",
+      {{"servable", servable_name_}, {"epoch", std::to_string(epoch)}});
+}
+
+void GroupKeeper::GroupFailed(int rank, uint64_t epoch, const std::string& message) {
+  const Status reason =
+      Unavailable(StrCat(servable_name_, ": rank ", rank, " could not join its peers: ", message));
+  {
+    MutexLock lock(mutex_);
+    EndEpoch(epoch, state_.EndEpoch(epoch), reason);
+  }
+  Log(LogLevel::kWarning, "group failed to form",
+      {{"servable", servable_name_}, {"epoch", std::to_string(epoch)}, {"reason", message}});
+}
+
+void GroupKeeper::Reply(int rank, RankReply reply) {
+  std::shared_ptr<RemoteGroup> group;
+  {
+    MutexLock lock(mutex_);
+    group = group_;
+  }
+  if (group != nullptr) group->OnReply(rank, std::move(reply));
+}
+
+void GroupKeeper::Disconnected(int rank, const Status& reason) {
+  {
+    MutexLock lock(mutex_);
+    Seat& seat = seats_[static_cast<size_t>(rank)];
+    seat.link = nullptr;
+    const uint64_t epoch = state_.epoch();
+    const std::vector<int> leaving = state_.Disconnect(rank);
+    if (group_ != nullptr) group_->OnClosed(rank, epoch, reason);
+    EndEpoch(epoch, leaving, Unavailable(StrCat("rank ", rank, " is gone: ", reason.message())));
+  }
+  changed_.NotifyAll();
+  Log(LogLevel::kWarning, "agent disconnected",
+      {{"servable", servable_name_}, {"rank", std::to_string(rank)}, {"reason", reason.message()}});
+}
+
+void GroupKeeper::EndEpoch(uint64_t epoch, const std::vector<int>& leaving, const Status& reason) {
+  if (!leaving.empty() && group_ != nullptr) group_->EndEpoch(epoch, reason);
+  for (const int rank : leaving) seats_[static_cast<size_t>(rank)].link->Close(reason);
+}
+
+void GroupKeeper::ReportFailure(const std::string& reason) {
+  {
+    MutexLock lock(mutex_);
+    failure_ = reason;
+  }
+  changed_.NotifyAll();
+}
+
+Result<std::shared_ptr<Executor>> GroupKeeper::WaitReady(Deadline deadline) {
+  MutexLock lock(mutex_);
+  while (true) {
+    if (stopped_) return Cancelled("Worker or Agents has stopped");
+    if (group_ != nullptr && group_->ready()) return std::shared_ptr<Executor>(group_);
+    if (failure_.has_value()) {
+      return FailedPrecondition(
+          StrCat("Failed to starting all agents, maybe some error reported: ", *failure_));
+    }
+    if (deadline.HasPassed()) {
+      return DeadlineExceeded(StrCat(
+          "Failed to wait for ready of all agents, current agents count: ", state_.present_count(),
+          ", rank size: ", shape_.rank_size));
+    }
+    changed_.WaitUntil(mutex_, deadline);
+  }
+}
+
+bool GroupKeeper::ready() const {
+  MutexLock lock(mutex_);
+  return group_ != nullptr && group_->ready();
+}
+
+void GroupKeeper::Stop(const std::string& reason) {
+  {
+    MutexLock lock(mutex_);
+    if (std::exchange(stopped_, true)) return;
+    for (const Seat& seat : seats_) {
+      if (seat.link != nullptr) seat.link->Exit(reason);
+    }
+    if (group_ != nullptr)
+      group_->EndEpoch(state_.epoch(), Unavailable(StrCat(servable_name_, ": ", reason)));
+  }
+  changed_.NotifyAll();
+}
+
+}  // namespace pipeserve

@@ -1,0 +1,71 @@
+#include <grpcpp/grpcpp.h>
+
+#include <thread>
+
+#include "agent.grpc.pb.h"
+#include "agent/agent_channel.h"
+#include "agent/backoff.h"
+#include "base/clock.h"
+#include "base/str_cat.h"
+#include "pipeserve/agent.h"
+#include "wire/grpc_status.h"
+
+namespace pipeserve {
+namespace {
+
+constexpr auto kAttemptTime = std::chrono::seconds(1);
+
+template <typename Time>
+void SetDeadline(grpc::ClientContext& context, Time time) {
+  context.set_deadline(std::chrono::system_clock::now() + time);
+}
+
+AgentGroupConfig FromProto(const proto::AcquireConfigReply& reply) {
+  AgentGroupConfig config{.servable_name = reply.servable_name(),
+                          .rank_size = reply.rank_size(),
+                          .stage_size = reply.stage_size(),
+                          .rank_table_json = reply.rank_table_json(),
+                          .ranks = {}};
+  for (const proto::RankPlace& place : reply.ranks()) {
+    config.ranks.push_back({.ip = place.ip(), .device_id = place.device_id()});
+  }
+  return config;
+}
+
+}  // namespace
+
+Result<AgentGroupConfig> AcquireAgentConfig(const std::string& address,
+                                            std::chrono::milliseconds timeout) {
+  const auto stub = proto::AgentHub::NewStub(MakeAgentChannel(address));
+  const Deadline deadline = Deadline::After(timeout);
+  Backoff backoff;
+  while (true) {
+    grpc::ClientContext context;
+    SetDeadline(context, std::min<Duration>(kAttemptTime, deadline.Remaining()));
+    proto::AcquireConfigReply reply;
+    const Status status =
+        FromGrpcStatus(stub->AcquireConfig(&context, proto::AcquireConfigRequest(), &reply));
+    if (status.ok()) return FromProto(reply);
+    const bool may_come =
+        status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
+    const Duration pause = backoff.Next();
+    if (!may_come || deadline.Remaining() <= pause) {
+      return status.WithContext(StrCat(
+          "Failed to get Agents configs from Worker, worker is not available, address: ", address));
+    }
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+Status ReportAgentsFailed(const std::string& address, const std::string& reason) {
+  const auto stub = proto::AgentHub::NewStub(MakeAgentChannel(address));
+  grpc::ClientContext context;
+  SetDeadline(context, kAttemptTime);
+  proto::ReportFailureRequest request;
+  request.set_reason(reason);
+  proto::ReportFailureReply reply;
+  return FromGrpcStatus(stub->ReportFailure(&context, request, &reply))
+      .WithContext(StrCat("cannot tell ", address, " that agents failed"));
+}
+
+}  // namespace pipeserve

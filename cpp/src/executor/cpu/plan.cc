@@ -1,0 +1,67 @@
+#include "executor/cpu/plan.h"
+
+#include <new>
+#include <utility>
+
+#include "base/str_cat.h"
+#include "executor/cpu/plan_builder.h"
+
+namespace pipeserve {
+
+Result<std::unique_ptr<Plan>> Plan::Build(const Graph& graph, std::span<const TensorInfo> infos,
+                                          const PlanOptions& options) {
+  std::unique_ptr<Plan> plan(new Plan);
+  PIPESERVE_RETURN_IF_ERROR(PlanBuilder(graph, infos, options, plan.get()).Build());
+  return plan;
+}
+
+Status Plan::Run(std::span<const Tensor> inputs, const PlanCall& call,
+                 std::vector<Tensor>* outputs) {
+  PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<Workspace> workspace, TakeWorkspace());
+  const Frame frame{inputs,    workspace->outputs, workspace->bytes.mutable_data(),
+                    call.team, call.communicator,  call.deadline};
+  Status status = RunSteps(frame);
+  // The caller's old vector stays here and lends its capacity to a later call; its tensors may be
+  // this call's inputs, so they go only now.
+  if (status.ok()) std::swap(*outputs, workspace->outputs);
+  workspace->outputs.clear();
+  GiveBack(std::move(workspace));
+  return status;
+}
+
+Status Plan::RunSteps(const Frame& frame) const {
+  for (const auto& step : steps_) PIPESERVE_RETURN_IF_ERROR(step->Run(frame));
+  return OkStatus();
+}
+
+Result<std::unique_ptr<Plan::Workspace>> Plan::TakeWorkspace() {
+  try {
+    std::unique_ptr<Workspace> workspace;
+    {
+      MutexLock lock(mutex_);
+      if (!free_.empty()) {
+        workspace = std::move(free_.back());
+        free_.pop_back();
+      } else {
+        free_.reserve(++workspaces_);  // So that giving back never allocates.
+      }
+    }
+    if (workspace == nullptr) {
+      workspace = std::make_unique<Workspace>();
+      workspace->bytes = Buffer::Allocate(workspace_bytes_);
+    }
+    workspace->outputs.reserve(outputs_.size());
+    for (const TensorInfo& info : outputs_) workspace->outputs.emplace_back(info.dtype, info.shape);
+    return workspace;
+  } catch (const std::bad_alloc&) {
+    return ResourceExhausted(
+        StrCat("no memory for a workspace of ", workspace_bytes_, " bytes and the outputs"));
+  }
+}
+
+void Plan::GiveBack(std::unique_ptr<Workspace> workspace) {
+  MutexLock lock(mutex_);
+  free_.push_back(std::move(workspace));
+}
+
+}  // namespace pipeserve

@@ -1,0 +1,111 @@
+#include "executor/exchange_communicator.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "base/str_cat.h"
+#include "executor/reduce.h"
+
+namespace pipeserve {
+namespace {
+
+Status CheckSize(size_t count, size_t element_size, size_t members) {
+  constexpr size_t kLimit = std::numeric_limits<ptrdiff_t>::max();
+  if (count <= kLimit / element_size / members) return OkStatus();
+  return InvalidArgument(StrCat("a collective of ", count, " elements of ", element_size,
+                                " bytes by ", members, " ranks is more than memory can hold"));
+}
+
+}  // namespace
+
+void CopyPiece(void* to, const void* from, size_t bytes) {
+  if (bytes > 0 && to != from) std::memcpy(to, from, bytes);
+}
+
+ExchangeCommunicator::ExchangeCommunicator(int rank, int size) : rank_(rank), world_(size) {
+  std::iota(world_.begin(), world_.end(), 0);
+}
+
+Status ExchangeCommunicator::AllReduceSum(std::span<const int32_t> ranks, DataType dtype,
+                                          const void* input, void* output, size_t count,
+                                          Deadline deadline) {
+  PIPESERVE_RETURN_IF_ERROR(broken());
+  return Finish(TryAllReduceSum(ranks, dtype, input, output, count, deadline));
+}
+
+Status ExchangeCommunicator::AllGather(std::span<const int32_t> ranks, const void* input,
+                                       size_t bytes, void* output, Deadline deadline) {
+  PIPESERVE_RETURN_IF_ERROR(broken());
+  return Finish(TryAllGather(ranks, input, bytes, output, deadline));
+}
+
+void ExchangeCommunicator::Abort(Status reason) {
+  if (reason.ok()) reason = Aborted("aborted without a reason");
+  (void)Finish(std::move(reason));  // An earlier reason counts; the caller does not ask for it.
+}
+
+Status ExchangeCommunicator::TryAllReduceSum(std::span<const int32_t> ranks, DataType dtype,
+                                             const void* input, void* output, size_t count,
+                                             Deadline deadline) {
+  PIPESERVE_ASSIGN_OR_RETURN(const std::span<const int32_t> group, CheckGroup(ranks));
+  if (!CanSum(dtype)) {
+    return InvalidArgument(
+        StrCat("AllReduceSum adds float16, float32 and int32, not ", DataTypeName(dtype)));
+  }
+  PIPESERVE_RETURN_IF_ERROR(CheckSize(count, DataTypeSize(dtype), group.size()));
+  const size_t bytes = count * DataTypeSize(dtype);
+  if (scratch_.size() < bytes * group.size()) {
+    scratch_ = Buffer::Allocate(bytes * group.size());
+  }
+  const CollectiveCall call{.kind = CollectiveCall::Kind::kAllReduceSum,
+                            .dtype = dtype,
+                            .members = static_cast<uint32_t>(group.size()),
+                            .bytes = bytes};
+  PIPESERVE_RETURN_IF_ERROR(Exchange(group, call, input, scratch_.mutable_data(), deadline));
+  SumInRankOrder(dtype, scratch_.data(), group.size(), count, output);
+  return OkStatus();
+}
+
+Status ExchangeCommunicator::TryAllGather(std::span<const int32_t> ranks, const void* input,
+                                          size_t bytes, void* output, Deadline deadline) {
+  PIPESERVE_ASSIGN_OR_RETURN(const std::span<const int32_t> group, CheckGroup(ranks));
+  PIPESERVE_RETURN_IF_ERROR(CheckSize(bytes, 1, group.size()));
+  const CollectiveCall call{.kind = CollectiveCall::Kind::kAllGather,
+                            .members = static_cast<uint32_t>(group.size()),
+                            .bytes = bytes};
+  return Exchange(group, call, input, static_cast<std::byte*>(output), deadline);
+}
+
+Result<std::span<const int32_t>> ExchangeCommunicator::CheckGroup(
+    std::span<const int32_t> ranks) const {
+  if (ranks.empty()) return std::span<const int32_t>(world_);
+  const bool ascending =
+      std::adjacent_find(ranks.begin(), ranks.end(), std::greater_equal<>()) == ranks.end();
+  const bool inside = ranks.front() >= 0 && ranks.back() < size();
+  if (!ascending || !inside || !std::binary_search(ranks.begin(), ranks.end(), rank_)) {
+    return InvalidArgument(StrCat("group [", StrJoin(ranks, ", "), "] of rank ", rank_,
+                                  " is not an ascending list of ranks below ", size(),
+                                  " with this rank in it"));
+  }
+  return ranks;
+}
+
+Status ExchangeCommunicator::broken() const {
+  MutexLock lock(mutex_);
+  return broken_;
+}
+
+Status ExchangeCommunicator::Finish(Status status) {
+  if (status.ok()) return status;
+  {
+    MutexLock lock(mutex_);
+    if (!broken_.ok()) return broken_;
+    broken_ = status;
+  }
+  Disconnect(status);
+  return status;
+}
+
+}  // namespace pipeserve

@@ -1,0 +1,56 @@
+// A Communicator whose operations are all made of one: every member sees every member's piece.
+#pragma once
+
+#include <vector>
+
+#include "base/mutex.h"
+#include "executor/collective_call.h"
+#include "executor/communicator.h"
+
+namespace pipeserve {
+
+// Checks arguments, adds, and stays broken after an error. A subclass moves the bytes.
+class ExchangeCommunicator : public Communicator {
+ public:
+  int rank() const final { return rank_; }
+  int size() const final { return static_cast<int>(world_.size()); }
+  Status AllReduceSum(std::span<const int32_t> ranks, DataType dtype, const void* input,
+                      void* output, size_t count, Deadline deadline) final;
+  Status AllGather(std::span<const int32_t> ranks, const void* input, size_t bytes, void* output,
+                   Deadline deadline) final;
+  void Abort(Status reason) final EXCLUDES(mutex_);
+
+ protected:
+  ExchangeCommunicator(int rank, int size);
+
+  // Puts the call.bytes bytes of every member of `group` one after the other into `pieces`.
+  // `input` may be this rank's place in `pieces`.
+  virtual Status Exchange(std::span<const int32_t> group, const CollectiveCall& call,
+                          const void* input, std::byte* pieces, Deadline deadline) = 0;
+
+  // Makes a running Exchange() of this rank return an error, and those of peers that need this
+  // rank. Called once, by any thread.
+  virtual void Disconnect(const Status& reason) = 0;
+
+ private:
+  Result<std::span<const int32_t>> CheckGroup(std::span<const int32_t> ranks) const;
+  Status TryAllReduceSum(std::span<const int32_t> ranks, DataType dtype, const void* input,
+                         void* output, size_t count, Deadline deadline);
+  Status TryAllGather(std::span<const int32_t> ranks, const void* input, size_t bytes, void* output,
+                      Deadline deadline);
+
+  Status broken() const EXCLUDES(mutex_);
+  // Breaks with `status` when it is an error; returns the error that counts, which is the first.
+  Status Finish(Status status) EXCLUDES(mutex_);
+
+  const int rank_;
+  std::vector<int32_t> world_;
+  Buffer scratch_;  // The pieces of a reduction; grows, and is used again by the next one.
+  mutable Mutex mutex_;
+  Status broken_ GUARDED_BY(mutex_);
+};
+
+// memcpy() that may be given null for no bytes, and the same memory twice.
+void CopyPiece(void* to, const void* from, size_t bytes);
+
+}  // namespace pipeserve

@@ -1,0 +1,46 @@
+#include "executor/reduce.h"
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "base/check.h"
+
+namespace pipeserve {
+namespace {
+
+// Sums block by block, so that the accumulators stay in the first-level cache.
+template <typename Element, typename Accumulator>
+void Sum(const std::byte* pieces, size_t members, size_t count, void* output) {
+  constexpr size_t kBlock = 512;
+  std::array<Accumulator, kBlock> sums;
+  const auto* first = reinterpret_cast<const Element*>(pieces);
+  auto* out = static_cast<Element*>(output);
+  for (size_t begin = 0; begin < count; begin += kBlock) {
+    const size_t length = std::min(kBlock, count - begin);
+    for (size_t i = 0; i < length; ++i) sums[i] = static_cast<Accumulator>(first[begin + i]);
+    for (size_t member = 1; member < members; ++member) {
+      const Element* piece = first + member * count + begin;
+      for (size_t i = 0; i < length; ++i) sums[i] += static_cast<Accumulator>(piece[i]);
+    }
+    for (size_t i = 0; i < length; ++i) out[begin + i] = static_cast<Element>(sums[i]);
+  }
+}
+
+}  // namespace
+
+bool CanSum(DataType dtype) {
+  return dtype == DataType::kFloat16 || dtype == DataType::kFloat32 || dtype == DataType::kInt32;
+}
+
+void SumInRankOrder(DataType dtype, const std::byte* pieces, size_t members, size_t count,
+                    void* output) {
+  PIPESERVE_DCHECK(CanSum(dtype));
+  if (dtype == DataType::kFloat16) return Sum<Eigen::half, float>(pieces, members, count, output);
+  if (dtype == DataType::kFloat32) return Sum<float, float>(pieces, members, count, output);
+  // Unsigned, because overflow of a signed sum is undefined.
+  Sum<uint32_t, uint32_t>(pieces, members, count, output);
+}
+
+}  // namespace pipeserve

@@ -1,0 +1,166 @@
+#include "executor/socket_communicator.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/str_cat.h"
+
+namespace pipeserve {
+namespace {
+
+// The part of `header` and then `payload` that is left after `done` bytes.
+std::array<iovec, 2> Rest(void* header, size_t header_bytes, void* payload, size_t payload_bytes,
+                          size_t done) {
+  const size_t of_header = std::min(done, header_bytes), of_payload = done - of_header;
+  // No arithmetic on `payload` when it may be null.
+  auto* rest = payload_bytes == 0 ? payload : static_cast<std::byte*>(payload) + of_payload;
+  return {{{static_cast<std::byte*>(header) + of_header, header_bytes - of_header},
+           {rest, payload_bytes - of_payload}}};
+}
+
+msghdr MessageOf(std::array<iovec, 2>& parts) {
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  return message;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Communicator>> SocketCommunicator::Connect(
+    const SocketListener& listener, int rank, std::span<const std::string> peers, uint64_t epoch,
+    Deadline deadline) {
+  PIPESERVE_ASSIGN_OR_RETURN(std::vector<Socket> sockets,
+                             ConnectMesh(listener, rank, peers, epoch, deadline));
+  return std::shared_ptr<Communicator>(new SocketCommunicator(rank, std::move(sockets)));
+}
+
+SocketCommunicator::SocketCommunicator(int rank, std::vector<Socket> sockets)
+    : ExchangeCommunicator(rank, static_cast<int>(sockets.size())), peers_(sockets.size()) {
+  for (size_t i = 0; i < sockets.size(); ++i) peers_[i].socket = std::move(sockets[i]);
+  polled_.reserve(sockets.size());
+}
+
+Status SocketCommunicator::Exchange(std::span<const int32_t> group, const CollectiveCall& call,
+                                    const void* input, std::byte* pieces, Deadline deadline) {
+  Start(group, call, pieces);
+  for (size_t i = 0; i < group.size(); ++i) {
+    if (group[i] == rank()) {
+      CopyPiece(peers_[group[i]].piece, input, call.bytes);
+    } else {  // The sockets have room for most pieces, so that sending first saves a poll().
+      PIPESERVE_RETURN_IF_ERROR(Send(group[i], input, call.bytes));
+    }
+  }
+  while (SelectPending(group, call.bytes)) {
+    PIPESERVE_RETURN_IF_ERROR(WaitReady(group, call, deadline));
+    for (size_t i = 0; i < group.size(); ++i) {
+      if (polled_[i].revents == 0) continue;
+      PIPESERVE_RETURN_IF_ERROR(Send(group[i], input, call.bytes));
+      PIPESERVE_RETURN_IF_ERROR(Receive(group[i], call));
+    }
+  }
+  return OkStatus();
+}
+
+void SocketCommunicator::Start(std::span<const int32_t> group, const CollectiveCall& call,
+                               std::byte* pieces) {
+  for (size_t i = 0; i < group.size(); ++i) {
+    Peer& peer = peers_[group[i]];
+    peer.outgoing = {.sequence = ++peer.sequence,
+                     .bytes = call.bytes,
+                     .members = call.members,
+                     .kind = static_cast<uint8_t>(call.kind),
+                     .dtype = static_cast<uint8_t>(call.dtype)};
+    // No arithmetic on `pieces` when it may be null.
+    peer.piece = call.bytes == 0 ? nullptr : pieces + i * call.bytes;
+    peer.sent = peer.received = 0;
+  }
+}
+
+bool SocketCommunicator::SelectPending(std::span<const int32_t> group, size_t bytes) {
+  const size_t whole = sizeof(Header) + bytes;
+  bool pending = false;
+  polled_.clear();
+  for (const int32_t each : group) {
+    const Peer& peer = peers_[each];
+    short events = 0;
+    if (each != rank() && peer.sent < whole) events |= POLLOUT;
+    if (each != rank() && peer.received < whole) events |= POLLIN;
+    // A negative descriptor is skipped: a peer that is done may close its end.
+    polled_.push_back({.fd = events == 0 ? -1 : peer.socket.fd(), .events = events, .revents = 0});
+    pending |= events != 0;
+  }
+  return pending;
+}
+
+Status SocketCommunicator::WaitReady(std::span<const int32_t> group, const CollectiveCall& call,
+                                     Deadline deadline) {
+  const Status status = PollUntil(polled_, deadline);
+  if (status.code() != StatusCode::kDeadlineExceeded) return status;
+  const auto missing = std::ranges::find_if(polled_, [](const pollfd& p) { return p.fd >= 0; });
+  return DeadlineExceeded(StrCat("rank ", group[missing - polled_.begin()], " did not come to ",
+                                 call.ToString(), " of rank ", rank(), " before the deadline"));
+}
+
+Status SocketCommunicator::Send(int32_t rank, const void* input, size_t bytes) {
+  Peer& peer = peers_[rank];
+  while (peer.sent < sizeof(Header) + bytes) {
+    auto parts = Rest(&peer.outgoing, sizeof(Header), const_cast<void*>(input), bytes, peer.sent);
+    const msghdr message = MessageOf(parts);
+    const ssize_t sent = sendmsg(peer.socket.fd(), &message, MSG_NOSIGNAL);
+    if (sent >= 0) {
+      peer.sent += sent;
+    } else if (errno == EAGAIN) {
+      return OkStatus();
+    } else if (errno != EINTR) {
+      return SocketError(StrCat("rank ", rank, " is gone"), errno);
+    }
+  }
+  return OkStatus();
+}
+
+Status SocketCommunicator::Receive(int32_t rank, const CollectiveCall& call) {
+  Peer& peer = peers_[rank];
+  while (peer.received < sizeof(Header) + call.bytes) {
+    auto parts = Rest(&peer.incoming, sizeof(Header), peer.piece, call.bytes, peer.received);
+    msghdr message = MessageOf(parts);
+    const ssize_t received = recvmsg(peer.socket.fd(), &message, 0);
+    if (received == 0) {
+      return Unavailable(StrCat("rank ", rank, " is gone: it closed its connection"));
+    }
+    if (received < 0 && errno == EAGAIN) return OkStatus();
+    if (received < 0 && errno == EINTR) continue;
+    if (received < 0) return SocketError(StrCat("rank ", rank, " is gone"), errno);
+    peer.received += received;
+    if (peer.received >= sizeof(Header)) PIPESERVE_RETURN_IF_ERROR(CheckHeader(rank, call));
+  }
+  return OkStatus();
+}
+
+Status SocketCommunicator::CheckHeader(int32_t rank, const CollectiveCall& call) const {
+  const Header& came = peers_[rank].incoming;
+  const Header& wanted = peers_[rank].outgoing;
+  if (came == wanted) return OkStatus();
+  const CollectiveCall peer_call{.kind = static_cast<CollectiveCall::Kind>(came.kind),
+                                 .dtype = static_cast<DataType>(came.dtype),
+                                 .members = came.members,
+                                 .bytes = came.bytes};
+  if (peer_call != call) return Disagreement(this->rank(), call, rank, peer_call);
+  return FailedPrecondition(StrCat("ranks disagree about a collective: ", call.ToString(),
+                                   " is number ", wanted.sequence, " for rank ", this->rank(),
+                                   " and number ", came.sequence, " for rank ", rank));
+}
+
+// Shuts down and does not close, because another thread may be inside Exchange(): it wakes up,
+// and the peers see the end of the connection.
+void SocketCommunicator::Disconnect(const Status&) {
+  for (const Peer& peer : peers_) {
+    if (peer.socket.is_open()) shutdown(peer.socket.fd(), SHUT_RDWR);
+  }
+}
+
+}  // namespace pipeserve

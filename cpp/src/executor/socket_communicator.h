@@ -1,0 +1,62 @@
+// Collectives among ranks of several processes or hosts.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "executor/exchange_communicator.h"
+#include "executor/socket_mesh.h"
+
+namespace pipeserve {
+
+// Members send their pieces directly to each other, all at once. A peer that breaks, aborts or
+// dies closes its connections: the others get kUnavailable, which names it.
+class SocketCommunicator final : public ExchangeCommunicator {
+ public:
+  // Errors: those of ConnectMesh().
+  static Result<std::shared_ptr<Communicator>> Connect(const SocketListener& listener, int rank,
+                                                       std::span<const std::string> peers,
+                                                       uint64_t epoch, Deadline deadline);
+
+ private:
+  // In front of every message. In the byte order of the machine, see Hello.
+  struct Header {
+    uint64_t sequence = 0;  // Of the messages of this connection and direction.
+    uint64_t bytes = 0;
+    uint32_t members = 0;
+    uint8_t kind = 0;
+    uint8_t dtype = 0;
+    uint16_t reserved = 0;
+    friend bool operator==(const Header&, const Header&) = default;
+  };
+  static_assert(sizeof(Header) == 24);
+
+  // The connection with one peer, and how far the running operation is on it.
+  struct Peer {
+    Socket socket;
+    uint64_t sequence = 0;
+    Header outgoing, incoming;
+    std::byte* piece = nullptr;  // Where the peer's bytes go.
+    size_t sent = 0, received = 0;
+  };
+
+  SocketCommunicator(int rank, std::vector<Socket> sockets);
+
+  Status Exchange(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
+                  std::byte* pieces, Deadline deadline) override;
+  void Disconnect(const Status& reason) override;
+
+  void Start(std::span<const int32_t> group, const CollectiveCall& call, std::byte* pieces);
+  // Fills `polled_`; false when every message is sent and received.
+  bool SelectPending(std::span<const int32_t> group, size_t bytes);
+  Status WaitReady(std::span<const int32_t> group, const CollectiveCall& call, Deadline deadline);
+  Status Send(int32_t rank, const void* input, size_t bytes);
+  Status Receive(int32_t rank, const CollectiveCall& call);
+  Status CheckHeader(int32_t rank, const CollectiveCall& call) const;
+
+  std::vector<Peer> peers_;     // By rank; the sockets stay as they are until the end.
+  std::vector<pollfd> polled_;  // Of the running operation, in the order of its group.
+};
+
+}  // namespace pipeserve

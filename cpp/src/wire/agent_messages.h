@@ -1,0 +1,30 @@
+// Tensors and signatures in the messages between a server and its agents (proto/agent.proto).
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "agent.pb.h"
+#include "graph/graph.h"
+#include "pipeserve/status.h"
+#include "pipeserve/tensor.h"
+
+namespace pipeserve {
+
+// Largest message that either end of the link accepts.
+inline constexpr int kMaxAgentMessageBytes = 512 << 20;
+
+// `tensor` holds numbers.
+void TensorToProto(const Tensor& tensor, proto::Tensor* message);
+// Copies the bytes. Errors: kInvalidArgument (dtype, shape, or bytes that do not fit them).
+Result<Tensor> TensorFromProto(const proto::Tensor& message);
+
+using RepeatedTensor = google::protobuf::RepeatedPtrField<proto::Tensor>;
+// Errors: those of TensorFromProto, naming the index.
+Result<std::vector<Tensor>> TensorsFromProto(const RepeatedTensor& messages);
+
+void SignatureToProto(const GraphSignature& signature, proto::GraphSignature* message);
+// Errors: kInvalidArgument (dtype, shape), naming the input or output.
+Result<GraphSignature> SignatureFromProto(const proto::GraphSignature& message);
+
+}  // namespace pipeserve

@@ -1,0 +1,181 @@
+// Hub and agents over loopback, in one process.
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <thread>
+
+#include "agent/agent_hub.h"
+#include "agent/agent_session.h"
+#include "executor/cpu/cpu_executor.h"
+#include "executor/socket_communicator.h"
+#include "pipeserve/agent.h"
+#include "support/matchers.h"
+
+namespace pipeserve {
+namespace {
+
+const Deadline Soon() { return Deadline::After(std::chrono::seconds(20)); }
+
+// y = all ranks' (x + rank), one after the other.
+Graph GatherGraph(int rank, int64_t width) {
+  Graph graph;
+  const ValueId x = graph.AddValue({"x", DataType::kFloat32, {width}});
+  const ValueId own = graph.AddValue({"own", DataType::kFloat32, {1}});
+  const ValueId sum = graph.AddValue({"sum", DataType::kFloat32, {width}});
+  const ValueId y = graph.AddValue({"y", DataType::kFloat32, {2 * width}});
+  graph.name = "gather";
+  graph.constants[own] = Tensor::Of<float>({1}, {static_cast<float>(rank)});
+  graph.nodes = {{OpType::kAdd, "add", {x, own}, {sum}, {}},
+                 {OpType::kAllGather,
+                  "gather",
+                  {sum},
+                  {y},
+                  CollectiveAttributes{.group = "hccl_world_group", .ranks = {}, .rank_size = 2}}};
+  graph.inputs = {x};
+  graph.outputs = {y};
+  return graph;
+}
+
+// One agent, as the program has it, on a thread.
+class TestAgent {
+ public:
+  TestAgent(const std::string& server, int rank, int64_t width = 2)
+      : listener_(*SocketListener::Open("127.0.0.1:0")),
+        executor_(*CpuExecutor::Create({GatherGraph(rank, width)},
+                                       {.threads = 1, .communicator = nullptr, .rank_size = 2})),
+        session_({.server = server,
+                  .rank = rank,
+                  .peer_address = listener_.address(),
+                  .executor = executor_.get(),
+                  .join_peers =
+                      [this, rank](uint64_t epoch, std::span<const std::string> peers,
+                                   Deadline deadline) {
+                        auto joined =
+                            SocketCommunicator::Connect(listener_, rank, peers, epoch, deadline);
+                        if (joined.ok()) executor_->SetCommunicator(*joined);
+                        return joined;
+                      },
+                  .on_connected = {},
+                  .server_limit = std::chrono::seconds(10)}),
+        thread_([this] { status_ = session_.Run(); }) {}
+  ~TestAgent() { Kill(); }
+
+  void Kill() {
+    session_.Stop("killed");
+    Join();
+  }
+  Status Join() {
+    if (thread_.joinable()) thread_.join();
+    return status_;
+  }
+
+ private:
+  SocketListener listener_;
+  std::unique_ptr<CpuExecutor> executor_;
+  Status status_;
+  AgentSession session_;
+  std::jthread thread_;
+};
+
+AgentHubOptions Options(const std::string& address = "127.0.0.1:0") {
+  AgentHubOptions options;
+  options.servable_name = "gather";
+  options.rank_table.ranks = {{"127.0.0.1", 0}, {"127.0.0.1", 1}};
+  options.rank_table.content = "{\"verbatim\": true}";
+  options.address = address;
+  return options;
+}
+
+Status RunOnce(Executor& executor) {
+  const Tensor input = Tensor::Of<float>({2}, {10, 20});
+  std::vector<Tensor> outputs;
+  PIPESERVE_RETURN_IF_ERROR(executor.Run(0, std::span(&input, 1), {.deadline = Soon()}, &outputs));
+  EXPECT_EQ(outputs.size(), 1u);
+  const float* y = outputs.at(0).data_as<float>();
+  EXPECT_THAT(std::vector<float>(y, y + 4), ::testing::ElementsAre(10, 20, 11, 21));
+  return OkStatus();
+}
+
+TEST(AgentLinkTest, GroupComputesAndComesBackAfterARankWasLost) {
+  const auto hub = *AgentHub::Create(Options());
+  TestAgent zero(hub->address(), 0);
+  std::optional<TestAgent> one(std::in_place, hub->address(), 1);
+  const Result<std::shared_ptr<Executor>> executor = hub->WaitReady(Soon());
+  ASSERT_OK(executor);
+  for (int i = 0; i < 20; ++i) ASSERT_OK(RunOnce(**executor));
+
+  one->Kill();
+  while (hub->ready()) std::this_thread::yield();
+  EXPECT_ERROR(RunOnce(**executor), kUnavailable, "Error happened on get result of rank 1");
+
+  one.emplace(hub->address(), 1);
+  ASSERT_OK(hub->WaitReady(Soon()));
+  EXPECT_OK(RunOnce(**executor));
+}
+
+TEST(AgentLinkTest, AgentsExitWhenTheServableStops) {
+  const auto hub = *AgentHub::Create(Options());
+  TestAgent zero(hub->address(), 0), one(hub->address(), 1);
+  ASSERT_OK(hub->WaitReady(Soon()));
+  hub->Stop();
+  EXPECT_OK(zero.Join());
+  EXPECT_OK(one.Join());
+}
+
+TEST(AgentLinkTest, AgentThatDoesNotFitIsToldAndTheRightOneIsStillTaken) {
+  const auto hub = *AgentHub::Create(Options());
+  TestAgent zero(hub->address(), 0);
+  while (hub->WaitReady(Deadline::After({})).status().message().find("count: 1") ==
+         std::string::npos) {
+    std::this_thread::yield();
+  }
+  EXPECT_ERROR(TestAgent(hub->address(), 0).Join(), kAlreadyExists, "rank 0");
+  EXPECT_ERROR(TestAgent(hub->address(), 1, 3).Join(), kFailedPrecondition,
+               "Rank 1 input infos not match rank 0");
+  EXPECT_ERROR(TestAgent(hub->address(), 7).Join(), kInvalidArgument, "there is no rank 7");
+  TestAgent one(hub->address(), 1);
+  ASSERT_OK(hub->WaitReady(Soon()));
+}
+
+TEST(AgentLinkTest, AgentsFindARestartedServer) {
+  auto hub = *AgentHub::Create(Options());
+  const std::string address = hub->address();
+  TestAgent zero(address, 0);
+  hub.reset();
+  EXPECT_OK(zero.Join());  // A server that stops in order ends its agents.
+
+  TestAgent early(address, 0), one(address, 1);  // Before there is a server.
+  hub = *AgentHub::Create(Options(address));
+  const Result<std::shared_ptr<Executor>> executor = hub->WaitReady(Soon());
+  ASSERT_OK(executor);
+  EXPECT_OK(RunOnce(**executor));
+}
+
+TEST(AgentLinkTest, LauncherGetsTheConfigAndReportsFailure) {
+  const auto hub = *AgentHub::Create(Options());
+  const Result<AgentGroupConfig> config =
+      AcquireAgentConfig(hub->address(), std::chrono::seconds(10));
+  ASSERT_OK(config);
+  EXPECT_EQ(config->servable_name, "gather");
+  EXPECT_EQ(config->rank_size, 2);
+  EXPECT_EQ(config->rank_table_json, "{\"verbatim\": true}");
+  ASSERT_EQ(config->ranks.size(), 2u);
+  EXPECT_EQ(config->ranks[1].device_id, 1);
+
+  EXPECT_OK(ReportAgentsFailed(hub->address(), "no such model"));
+  EXPECT_ERROR(hub->WaitReady(Soon()), kFailedPrecondition, "no such model");
+}
+
+TEST(AgentLinkTest, NobodyListens) {
+  std::string address;
+  {
+    const auto hub = *AgentHub::Create(Options());
+    address = hub->address();
+    EXPECT_ERROR(AgentHub::Create(Options(address)), kUnavailable, "cannot be bound");
+  }
+  EXPECT_ERROR(AcquireAgentConfig(address, std::chrono::milliseconds(200)), kUnavailable,
+               "Failed to get Agents configs from Worker, worker is not available");
+}
+
+}  // namespace
+}  // namespace pipeserve

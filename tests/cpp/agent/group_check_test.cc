@@ -1,0 +1,102 @@
+#include "agent/group_check.h"
+
+#include <gtest/gtest.h>
+
+#include "support/matchers.h"
+
+namespace pipeserve {
+namespace {
+
+const TensorInfo kX{"x", DataType::kFloat32, {4, 2}};
+const TensorInfo kY{"y", DataType::kFloat32, {4, 3}};
+const GraphSignature kWhole{.inputs = {kX}, .outputs = {kY}};
+const GraphSignature kNoInputs{.inputs = {}, .outputs = {kY}};
+const GroupShape kTwoStages{
+    .rank_size = 4, .stage_size = 2, .with_batch_dim = false, .without_batch_dim_inputs = {}};
+const GroupShape kOneStage{
+    .rank_size = 2, .stage_size = 1, .with_batch_dim = true, .without_batch_dim_inputs = {}};
+
+TEST(GroupCheckTest, AgentsThatFitAreAccepted) {
+  EXPECT_OK(CheckGroup(kOneStage, {{kWhole}, {kWhole}}));
+  EXPECT_OK(CheckGroup(kTwoStages, {{kWhole}, {kWhole}, {kNoInputs}, {kNoInputs}}));
+  EXPECT_OK(CheckGroup(kTwoStages, {{kWhole}, {kWhole}, {kWhole}, {kWhole}}));
+}
+
+TEST(GroupCheckTest, AbsentAgentsContradictNobody) {
+  EXPECT_OK(CheckGroup(kTwoStages, {{}, {}, {}, {}}));
+  EXPECT_OK(CheckGroup(kTwoStages, {{}, {kWhole}, {}, {kNoInputs}}));
+}
+
+TEST(GroupCheckTest, GraphCountsMustAgree) {
+  EXPECT_ERROR(CheckGroup(kOneStage, {{kWhole}, {kWhole, kWhole}}), kFailedPrecondition,
+               "The number of graph not match in different agent");
+}
+
+TEST(GroupCheckTest, FirstRankTakesAndLastRankGives) {
+  EXPECT_ERROR(CheckGroup(kOneStage, {{kNoInputs}, {}}), kFailedPrecondition,
+               "Rank 0 input count cannot be 0");
+  EXPECT_ERROR(CheckGroup(kOneStage, {{}, {{.inputs = {kX}, .outputs = {}}}}), kFailedPrecondition,
+               "Rank 1 output count cannot be 0");
+}
+
+TEST(GroupCheckTest, InputsAgreeWithinTheFirstStage) {
+  EXPECT_ERROR(
+      CheckGroup(kOneStage, {{kWhole, kWhole}, {kWhole, {.inputs = {kY}, .outputs = {kY}}}}),
+      kFailedPrecondition,
+      "Rank 1 input infos not match rank 0, subgraph: 1, details: (float32[4,3])");
+}
+
+TEST(GroupCheckTest, LaterStagesAllTakeInputsOrNone) {
+  const char* text =
+      "Expect stage 0(other stages have empty inputs) or all stages have same inputs";
+  EXPECT_ERROR(CheckGroup(kTwoStages, {{kWhole}, {kWhole}, {kNoInputs}, {kWhole}}),
+               kFailedPrecondition, text);
+  EXPECT_ERROR(CheckGroup(kTwoStages, {{kWhole}, {kWhole}, {kWhole}, {kNoInputs}}),
+               kFailedPrecondition, text);
+  const GraphSignature other{.inputs = {kY}, .outputs = {kY}};
+  EXPECT_ERROR(CheckGroup(kTwoStages, {{kWhole}, {kWhole}, {other}, {other}}), kFailedPrecondition,
+               text);
+  const AgentGraphs mixed{kNoInputs, kWhole};
+  const AgentGraphs first{kWhole, kWhole};
+  EXPECT_ERROR(CheckGroup(kTwoStages, {first, first, mixed, mixed}), kFailedPrecondition, text);
+}
+
+TEST(GroupCheckTest, OutputsAgreeWithinEveryStage) {
+  const GraphSignature other{.inputs = {}, .outputs = {kX}};
+  EXPECT_ERROR(CheckGroup(kTwoStages, {{kWhole}, {kWhole}, {kNoInputs}, {other}}),
+               kFailedPrecondition, "Rank 3 output infos not match rank 2");
+}
+
+TEST(GroupCheckTest, SaysWhetherAllStagesTakeInputs) {
+  EXPECT_FALSE(AllStagesTakeInputs(kTwoStages, {{kWhole}, {kWhole}, {kNoInputs}, {kNoInputs}}));
+  EXPECT_TRUE(AllStagesTakeInputs(kTwoStages, {{kWhole}, {kWhole}, {kWhole}, {kWhole}}));
+}
+
+TEST(GroupCheckTest, BatchSizeIsTheFirstDimensionOfAll) {
+  EXPECT_EQ(*BatchSizeOf(kOneStage, kWhole), 4);
+  EXPECT_EQ(*BatchSizeOf(kTwoStages, kWhole), 1);
+  const TensorInfo weights{"w", DataType::kFloat32, {7, 2}};
+  const GraphSignature graph{.inputs = {kX, weights}, .outputs = {kY}};
+  EXPECT_ERROR(BatchSizeOf(kOneStage, graph), kFailedPrecondition,
+               "Servable batch size 4 not match model input shape [7,2]");
+  GroupShape shape = kOneStage;
+  shape.without_batch_dim_inputs = {1};
+  EXPECT_EQ(*BatchSizeOf(shape, graph), 4);
+}
+
+TEST(GroupCheckTest, BatchSizeCannotBeZero) {
+  const GraphSignature scalar{.inputs = {{"x", DataType::kInt32, {}}}, .outputs = {kY}};
+  EXPECT_ERROR(BatchSizeOf(kOneStage, scalar), kFailedPrecondition,
+               "Servable batch size cannot be 0");
+  EXPECT_EQ(*BatchSizeOf(kOneStage, {}), 0);
+}
+
+TEST(GroupCheckTest, BatchSizesAgreeAmongGraphs) {
+  const TensorInfo eight{"x", DataType::kFloat32, {8, 2}};
+  const GraphSignature other{.inputs = {eight}, .outputs = {eight}};
+  EXPECT_ERROR(CheckGroup(kOneStage, {{kWhole, other}, {kWhole, other}}), kFailedPrecondition,
+               "Expect batch size to be same");
+}
+
+}  // namespace
+}  // namespace pipeserve

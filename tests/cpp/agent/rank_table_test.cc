@@ -1,0 +1,120 @@
+#include "agent/rank_table.h"
+
+#include <gtest/gtest.h>
+
+#include "base/str_cat.h"
+#include "support/matchers.h"
+
+namespace pipeserve {
+namespace {
+
+Result<RankTable> Parse(const std::string& text) { return ParseRankTable(text, "t.json"); }
+
+std::string Servers(const std::string& devices) {
+  return R"({"version":"1.0","server_list":[{"server_id":"10.0.0.1","device":[)" + devices + "]}]}";
+}
+
+RankTable Table(int ranks, int per_machine) {
+  RankTable table;
+  for (int rank = 0; rank < ranks; ++rank) {
+    table.ranks.push_back({StrCat("10.0.0.", rank / per_machine), rank % per_machine});
+  }
+  return table;
+}
+
+TEST(RankTableTest, ReadsServerList) {
+  const std::string text = Servers(R"({"device_id":"3","rank_id":"0","device_ip":"1.2.3.4"},
+                                      {"device_id":"5","rank_id":"1"})");
+  const Result<RankTable> table = Parse(text);
+  ASSERT_OK(table);
+  ASSERT_EQ(table->ranks.size(), 2u);
+  EXPECT_EQ(table->ranks[1].ip, "10.0.0.1");
+  EXPECT_EQ(table->ranks[1].device_id, 5);
+  EXPECT_EQ(table->content, text);
+}
+
+TEST(RankTableTest, ReadsGroupList) {
+  const Result<RankTable> table = Parse(
+      R"({"group_list":[{"instance_list":[
+           {"devices":[{"device_id":"4"},{"device_id":"9"}],"rank_id":"0","server_id":"a"},
+           {"devices":[{"device_id":"6"}],"rank_id":"1","server_id":"b"}]}]})");
+  ASSERT_OK(table);
+  ASSERT_EQ(table->ranks.size(), 2u);
+  EXPECT_EQ(table->ranks[0].device_id, 4);
+  EXPECT_EQ(table->ranks[1].ip, "b");
+}
+
+TEST(RankTableTest, MissingEmptyAndWrongTypesAreTheSameError) {
+  for (const char* text : {"{}", R"({"server_list":[]})", R"({"server_list":"x"})"}) {
+    EXPECT_ERROR(Parse(text), kInvalidArgument, "server_list attr is empty in");
+  }
+  EXPECT_ERROR(Parse(R"({"server_list":[{"device":[{}]}]})"), kInvalidArgument,
+               "server_id attr is empty in");
+  EXPECT_ERROR(Parse(R"({"server_list":[1]})"), kInvalidArgument, "server_id attr is empty in");
+  EXPECT_ERROR(Parse(Servers("")), kInvalidArgument, "device attr is empty in");
+  EXPECT_ERROR(Parse(Servers(R"({"rank_id":"0"})")), kInvalidArgument,
+               "device_id attr is empty in");
+  EXPECT_ERROR(Parse(Servers(R"({"device_id":"0","rank_id":0})")), kInvalidArgument,
+               "rank_id attr is empty in");
+  EXPECT_ERROR(Parse(R"({"group_list":[]})"), kInvalidArgument, "group_list attr is empty in");
+  EXPECT_ERROR(Parse(R"({"group_list":[{}]})"), kInvalidArgument, "instance_list attr is empty in");
+  EXPECT_ERROR(Parse(R"({"group_list":[{"instance_list":[{"server_id":"a","rank_id":"0"}]}]})"),
+               kInvalidArgument, "devices attr is empty in");
+}
+
+TEST(RankTableTest, NumbersAreCanonicalDecimals) {
+  for (const char* bad : {"0wer", "01", "-1", "+1", " 1", "99999999999999999999"}) {
+    EXPECT_ERROR(Parse(Servers(StrCat(R"({"device_id":")", bad, R"(","rank_id":"0"})"))),
+                 kInvalidArgument, "device_idattr is invalid argument in");
+  }
+}
+
+TEST(RankTableTest, RanksCountUpInFileOrder) {
+  EXPECT_ERROR(Parse(Servers(R"({"device_id":"0","rank_id":"1"})")), kInvalidArgument,
+               "device size not match rank_id in");
+}
+
+TEST(RankTableTest, TextThatIsNoObject) {
+  EXPECT_ERROR(Parse("{"), kInvalidArgument, "parse error:");
+  EXPECT_ERROR(Parse("[]"), kInvalidArgument, "is not json object");
+  EXPECT_ERROR(Parse(std::string(100'000, '[')), kInvalidArgument, "parse error:");
+  EXPECT_ERROR(ReadRankTable("/no/such/table.json"), kNotFound, "failed to get realpath of");
+}
+
+TEST(RankTableTest, SizesMustAgree) {
+  EXPECT_ERROR(CheckRankTable(Table(3, 8), 3, 2, "f"), kFailedPrecondition,
+               "Rank size must be an integral multiple of stage size");
+  EXPECT_ERROR(CheckRankTable(Table(3, 8), 2, 1, "f"), kFailedPrecondition,
+               "Rank size 3 declared in rank table file 'f' not equal to 2 declared in servable "
+               "config");
+  EXPECT_OK(CheckRankTable(Table(3, 8), 3, 1, "f"));
+}
+
+TEST(RankTableTest, OneStageUsesEveryDeviceOnce) {
+  RankTable table = Table(2, 8);
+  table.ranks[1].device_id = 0;
+  EXPECT_ERROR(CheckRankTable(table, 2, 1, "f"), kFailedPrecondition,
+               "device id repeatedly used by rank");
+  table.ranks[1].device_id = 8;
+  EXPECT_ERROR(CheckRankTable(table, 2, 1, "f"), kFailedPrecondition,
+               "device id cannot larger than 8");
+}
+
+TEST(RankTableTest, SeveralStagesTakeWholeMachines) {
+  EXPECT_ERROR(CheckRankTable(Table(4, 8), 4, 2, "f"), kFailedPrecondition,
+               "Rank size 4must >= card count 8");
+  EXPECT_ERROR(CheckRankTable(Table(8, 8), 8, 2, "f"), kFailedPrecondition,
+               "Parallel count(rank size/stage size) 4 in one stage must be N * 8");
+  EXPECT_OK(CheckRankTable(Table(16, 8), 16, 2, "f"));
+  RankTable table = Table(16, 8);
+  table.ranks[9].device_id = 3;
+  EXPECT_ERROR(CheckRankTable(table, 16, 2, "f"), kFailedPrecondition,
+               "expected device id of rank 9 to be 1");
+  table = Table(16, 8);
+  table.ranks[10].ip = "other";
+  EXPECT_ERROR(CheckRankTable(table, 16, 2, "f"), kFailedPrecondition,
+               "expected device ip other of rank 10 to be equal with device ip 10.0.0.1 of rank 8");
+}
+
+}  // namespace
+}  // namespace pipeserve

@@ -1,0 +1,223 @@
+#include "agent/remote_group.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "agent/fake_lane.h"
+#include "support/matchers.h"
+
+namespace pipeserve {
+namespace {
+
+const TensorInfo kX{"x", DataType::kFloat32, {2}};
+const Tensor kInput = Tensor::Of<float>({2}, {1, 2});
+
+class RemoteGroupTest : public ::testing::Test {
+ protected:
+  void Make(int ranks, int stages = 1, Duration call_timeout = std::chrono::seconds(10)) {
+    group_ = std::make_unique<RemoteGroup>(RemoteGroupOptions{
+        .servable_name = "matmul",
+        .shape = {.rank_size = ranks,
+                  .stage_size = stages,
+                  .with_batch_dim = false,
+                  .without_batch_dim_inputs = {}},
+        .all_stages_take_inputs = false,
+        .signatures = {{.inputs = {kX}, .outputs = {kX}}, {.inputs = {kX}, .outputs = {kX}}},
+        .call_timeout = call_timeout});
+    Begin(1, ranks);
+  }
+  void Begin(uint64_t epoch, int ranks) {
+    links_.clear();
+    std::vector<std::shared_ptr<Lane>> lanes;
+    for (int rank = 0; rank < ranks; ++rank) {
+      links_.push_back(std::make_shared<FakeLink>());
+      lanes.push_back(links_.back());
+    }
+    group_->BeginEpoch(epoch, std::move(lanes));
+  }
+  std::future<Result<float>> Run(GraphId graph, Deadline deadline = Deadline::Infinite()) {
+    return std::async(std::launch::async, [=, this]() -> Result<float> {
+      std::vector<Tensor> outputs;
+      PIPESERVE_RETURN_IF_ERROR(
+          group_->Run(graph, std::span(&kInput, 1), {.deadline = deadline}, &outputs));
+      return outputs[0].data_as<float>()[0];
+    });
+  }
+  void Reply(int rank, const RankCall& call, float value, Status status = {}) {
+    RankReply reply{
+        .sequence = call.sequence, .epoch = call.epoch, .status = std::move(status), .outputs = {}};
+    if (call.wants_outputs) reply.outputs = {Tensor::Of<float>({2}, {value, value})};
+    group_->OnReply(rank, std::move(reply));
+  }
+
+  std::unique_ptr<RemoteGroup> group_;
+  std::vector<std::shared_ptr<FakeLink>> links_;
+};
+
+TEST_F(RemoteGroupTest, ResultComesFromTheLastRankWhenAllHaveAnswered) {
+  Make(2);
+  auto result = Run(1);
+  const RankCall first = links_[0]->AwaitCalls(1).at(0);
+  const RankCall last = links_[1]->AwaitCalls(1).at(0);
+  EXPECT_FALSE(first.wants_outputs);
+  EXPECT_TRUE(last.wants_outputs);
+  Reply(1, last, 7);
+  EXPECT_EQ(result.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout);
+  Reply(0, first, 0);
+  const Result<float> value = result.get();
+  ASSERT_OK(value);
+  EXPECT_EQ(*value, 7);
+}
+
+TEST_F(RemoteGroupTest, EveryStageRunsTheAskedGraphAndOnlyTheFirstGetsInputs) {
+  Make(4, 2);
+  auto result = Run(1);
+  for (int rank = 0; rank < 4; ++rank) {
+    const RankCall call = links_[static_cast<size_t>(rank)]->AwaitCalls(1).at(0);
+    EXPECT_EQ(call.graph, 1);
+    EXPECT_EQ(call.inputs != nullptr, rank < 2);
+    Reply(rank, call, 1);
+  }
+  EXPECT_OK(result.get());
+}
+
+TEST_F(RemoteGroupTest, BadInputsReachNoRank) {
+  Make(1);
+  std::vector<Tensor> outputs;
+  EXPECT_EQ(group_->Run(0, {}, {}, &outputs).code(), StatusCode::kInvalidArgument);
+  EXPECT_ERROR(group_->Run(2, std::span(&kInput, 1), {}, &outputs), kInvalidArgument, "no graph 2");
+  EXPECT_ERROR(group_->Run(-1, std::span(&kInput, 1), {}, &outputs), kInvalidArgument,
+               "no graph -1");
+  auto good = Run(0);
+  const std::vector<RankCall> calls = links_[0]->AwaitCalls(1);
+  EXPECT_EQ(calls.at(0).sequence, 1u);
+  Reply(0, calls[0], 1);
+  EXPECT_OK(good.get());
+}
+
+TEST_F(RemoteGroupTest, ErrorNamesGraphAndRankAndDisturbsNothingElse) {
+  Make(2);
+  auto bad = Run(1);
+  for (int rank = 0; rank < 2; ++rank) {
+    Reply(rank, links_[static_cast<size_t>(rank)]->AwaitCalls(1).at(0), 0,
+          rank == 1 ? InvalidArgument("no such luck") : OkStatus());
+  }
+  EXPECT_ERROR(bad.get(), kInvalidArgument,
+               "Error happened on get result of rank 1: graph 1: no such luck");
+  EXPECT_TRUE(group_->ready());
+}
+
+TEST_F(RemoteGroupTest, RankThatFailedInACollectiveEndsTheEpochWithItsCause) {
+  Make(2);
+  auto bad = Run(0);
+  Reply(0, links_[0]->AwaitCalls(1).at(0), 0, Aborted("a peer failed"));
+  Reply(1, links_[1]->AwaitCalls(1).at(0), 0, Internal("kernel fault"));
+  EXPECT_ERROR(bad.get(), kInternal, "rank 1: graph 0: kernel fault");
+  EXPECT_FALSE(group_->ready());
+  EXPECT_FALSE(links_[0]->closed().ok());
+}
+
+TEST_F(RemoteGroupTest, LostRankFailsAllCallsAndANewEpochServesAgain) {
+  Make(2);
+  auto one = Run(0), two = Run(0);
+  const RankCall old = links_[0]->AwaitCalls(2).at(0);
+  group_->OnClosed(1, 1, Unavailable("killed"));
+  for (auto* result : {&one, &two}) {
+    EXPECT_ERROR(result->get(), kUnavailable, "Error happened on get result of rank 1: killed");
+  }
+  EXPECT_FALSE(links_[0]->closed().ok());
+  EXPECT_ERROR(Run(0).get(), kUnavailable, "rank 1: killed");
+
+  Begin(2, 2);
+  auto again = Run(0);
+  Reply(0, old, 0);  // Late, of an epoch that is over.
+  for (int rank = 0; rank < 2; ++rank) {
+    const RankCall call = links_[static_cast<size_t>(rank)]->AwaitCalls(1).at(0);
+    EXPECT_EQ(call.epoch, 2u);
+    Reply(rank, call, 5);
+  }
+  const Result<float> value = again.get();
+  ASSERT_OK(value);
+  EXPECT_EQ(*value, 5);
+}
+
+TEST_F(RemoteGroupTest, EpochThatEndedBeforeItBeganIsRefused) {
+  Make(1);
+  group_->OnClosed(0, 2, Unavailable("gone"));
+  Begin(2, 1);
+  EXPECT_FALSE(group_->ready());
+  EXPECT_FALSE(links_[0]->closed().ok());
+}
+
+TEST_F(RemoteGroupTest, CallThatTakesTooLongEndsTheEpoch) {
+  Make(2, 1, std::chrono::milliseconds(30));
+  auto result = Run(1);
+  Reply(0, links_[0]->AwaitCalls(1).at(0), 0);
+  EXPECT_ERROR(result.get(), kDeadlineExceeded, "Failed to wait for result of rank 1: graph 1");
+  EXPECT_FALSE(group_->ready());
+}
+
+TEST_F(RemoteGroupTest, RequestDeadlineOnlyAnswersTheCaller) {
+  Make(1);
+  auto result = Run(0, Deadline::After(std::chrono::milliseconds(20)));
+  EXPECT_ERROR(result.get(), kDeadlineExceeded, "request's deadline");
+  EXPECT_TRUE(group_->ready());
+  auto next = Run(0);
+  const std::vector<RankCall> calls = links_[0]->AwaitCalls(2);
+  Reply(0, calls.at(0), 1);  // The late result of the first.
+  Reply(0, calls.at(1), 2);
+  EXPECT_EQ(*next.get(), 2);
+}
+
+TEST_F(RemoteGroupTest, HungRankIsNoticedThoughTheCallerHasLeft) {
+  Make(1, 1, std::chrono::milliseconds(50));
+  EXPECT_ERROR(Run(0, Deadline::After(std::chrono::milliseconds(5))).get(), kDeadlineExceeded,
+               "request's deadline");
+  const Deadline limit = Deadline::After(std::chrono::seconds(10));
+  while (group_->ready() && !limit.HasPassed()) std::this_thread::yield();
+  EXPECT_FALSE(group_->ready());
+}
+
+TEST_F(RemoteGroupTest, AnswerWithoutItsOutputsIsAnError) {
+  Make(1);
+  auto result = Run(0);
+  RankCall call = links_[0]->AwaitCalls(1).at(0);
+  call.wants_outputs = false;
+  Reply(0, call, 0);
+  EXPECT_ERROR(result.get(), kInternal, "wanted 1 outputs, 0 came");
+}
+
+TEST_F(RemoteGroupTest, ThreadsSeeOneOrderOnEveryRankAndOneAnswerForEachCall) {
+  constexpr int kThreads = 4, kCalls = 50;
+  Make(3);
+  std::vector<std::jthread> ranks, callers;
+  for (int rank = 0; rank < 3; ++rank) {
+    ranks.emplace_back([&, rank] {
+      for (size_t i = 0; i < kThreads * kCalls; ++i) {
+        const RankCall call = links_[static_cast<size_t>(rank)]->AwaitCalls(i + 1).at(i);
+        EXPECT_EQ(call.sequence, i + 1);
+        Reply(rank, call, call.inputs->at(0).data_as<float>()[0] * 2);
+      }
+    });
+  }
+  std::atomic<int> answered = 0;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    callers.emplace_back([&, thread] {
+      for (int i = 0; i < kCalls; ++i) {
+        const float value = static_cast<float>(thread * kCalls + i);
+        const Tensor input = Tensor::Of<float>({2}, {value, value});
+        std::vector<Tensor> outputs;
+        ASSERT_OK(group_->Run(0, std::span(&input, 1), {}, &outputs));
+        EXPECT_EQ(outputs.at(0).data_as<float>()[0], value * 2);
+        ++answered;
+      }
+    });
+  }
+  callers.clear();
+  ranks.clear();
+  EXPECT_EQ(answered, kThreads * kCalls);
+}
+
+}  // namespace
+}  // namespace pipeserve

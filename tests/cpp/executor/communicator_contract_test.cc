@@ -1,0 +1,229 @@
+// What every Communicator promises, held against each implementation.
+#include <Eigen/Core>
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <thread>
+
+#include "executor/local_communicator.h"
+#include "executor/socket_communicator.h"
+#include "support/matchers.h"
+
+namespace pipeserve {
+namespace {
+
+using Group = std::vector<std::shared_ptr<Communicator>>;
+
+Deadline Soon() { return Deadline::After(std::chrono::seconds(20)); }
+
+// Runs `body` once per rank, each in a thread of its own.
+void RunRanks(const Group& group, const std::function<void(Communicator&)>& body) {
+  std::vector<std::jthread> threads;
+  for (const auto& each : group) threads.emplace_back([&body, &each] { body(*each); });
+}
+
+Group MakeSocketCommunicators(int size) {
+  std::vector<SocketListener> listeners;
+  std::vector<std::string> peers;
+  for (int rank = 0; rank < size; ++rank) {
+    listeners.push_back(SocketListener::Open("127.0.0.1:0").value());
+    peers.push_back(listeners.back().address());
+  }
+  Group group(size);
+  std::vector<std::jthread> threads;
+  for (int rank = 0; rank < size; ++rank) {
+    threads.emplace_back([&, rank] {
+      auto made = SocketCommunicator::Connect(listeners[rank], rank, peers, 1, Soon());
+      ASSERT_OK(made);
+      group[rank] = *std::move(made);
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  return group;
+}
+
+struct Implementation {
+  std::string name;
+  Group (*make)(int size);
+};
+
+class CommunicatorContractTest : public ::testing::TestWithParam<Implementation> {
+ protected:
+  static Group Make(int size) { return GetParam().make(size); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Implementations, CommunicatorContractTest,
+                         ::testing::Values(Implementation{"Local", &MakeLocalCommunicators},
+                                           Implementation{"Socket", &MakeSocketCommunicators}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST_P(CommunicatorContractTest, KnowsRankAndSize) {
+  const Group group = Make(3);
+  for (int rank = 0; rank < 3; ++rank) {
+    EXPECT_EQ(group[rank]->rank(), rank);
+    EXPECT_EQ(group[rank]->size(), 3);
+  }
+}
+
+TEST_P(CommunicatorContractTest, AllGatherPutsPiecesInRankOrder) {
+  RunRanks(Make(4), [](Communicator& self) {
+    for (const size_t count : {0, 1, 3, 300'000, 2}) {
+      std::vector<int32_t> input(count, self.rank() + 7), output(4 * count), wanted;
+      for (int rank = 0; rank < 4; ++rank) wanted.insert(wanted.end(), count, rank + 7);
+      ASSERT_OK(self.AllGather({}, input.data(), count * 4, output.data(), Soon()));
+      EXPECT_EQ(output, wanted);
+    }
+  });
+}
+
+TEST_P(CommunicatorContractTest, AllGatherWorksInPlace) {
+  RunRanks(Make(3), [](Communicator& self) {
+    std::vector<int32_t> output(3, -1);
+    output[self.rank()] = self.rank();
+    ASSERT_OK(self.AllGather({}, &output[self.rank()], 4, output.data(), Soon()));
+    EXPECT_EQ(output, (std::vector<int32_t>{0, 1, 2}));
+  });
+}
+
+TEST_P(CommunicatorContractTest, AllReduceAddsInRankOrderWithTheSameBitsEverywhere) {
+  constexpr size_t kCount = 300'001;
+  // Large terms that cancel: any other order of adding gives other bits.
+  const float terms[] = {1e8F, 0.3F, -1e8F, 0.7F};
+  const float wanted = ((terms[0] + terms[1]) + terms[2]) + terms[3];
+  RunRanks(Make(4), [&](Communicator& self) {
+    std::vector<float> data(kCount, terms[self.rank()]);
+    ASSERT_OK(self.AllReduceSum({}, DataType::kFloat32, data.data(), data.data(), kCount, Soon()));
+    EXPECT_EQ(data, std::vector<float>(kCount, wanted));
+  });
+}
+
+TEST_P(CommunicatorContractTest, AllReduceOfHalvesAddsInFloat) {
+  RunRanks(Make(3), [](Communicator& self) {
+    // In float16 2048 + 1 is 2048, so that adding in it would give 2048.
+    const Eigen::half input(self.rank() == 0 ? 2048.0F : 1.0F);
+    Eigen::half output(0.0F);
+    ASSERT_OK(self.AllReduceSum({}, DataType::kFloat16, &input, &output, 1, Soon()));
+    EXPECT_EQ(static_cast<float>(output), 2050.0F);
+  });
+}
+
+TEST_P(CommunicatorContractTest, AllReduceOfIntegersTakesAnyCount) {
+  RunRanks(Make(3), [](Communicator& self) {
+    for (const size_t count : {0, 1, 3, 1000}) {
+      std::vector<int32_t> input(count), output(count), wanted(count);
+      for (size_t i = 0; i < count; ++i) {
+        input[i] = static_cast<int32_t>(i) * (self.rank() + 1);
+        wanted[i] = static_cast<int32_t>(i) * 6;
+      }
+      ASSERT_OK(
+          self.AllReduceSum({}, DataType::kInt32, input.data(), output.data(), count, Soon()));
+      EXPECT_EQ(output, wanted);
+    }
+  });
+}
+
+TEST_P(CommunicatorContractTest, GroupOfOneIsACopy) {
+  RunRanks(Make(1), [](Communicator& self) {
+    const int32_t input = 5;
+    int32_t output = 0;
+    ASSERT_OK(self.AllReduceSum({}, DataType::kInt32, &input, &output, 1, Soon()));
+    EXPECT_EQ(output, 5);
+  });
+}
+
+TEST_P(CommunicatorContractTest, DisjointGroupsWorkAtTheSameTimeAndMixWithTheWorld) {
+  RunRanks(Make(4), [](Communicator& self) {
+    const std::vector<int32_t> pair =
+        self.rank() % 2 == 0 ? std::vector<int32_t>{0, 2} : std::vector<int32_t>{1, 3};
+    for (int round = 0; round < 200; ++round) {
+      int32_t value = self.rank() + round, sum = 0;
+      ASSERT_OK(self.AllReduceSum(pair, DataType::kInt32, &value, &sum, 1, Soon()));
+      EXPECT_EQ(sum, pair[0] + pair[1] + 2 * round);
+      ASSERT_OK(self.AllReduceSum({}, DataType::kInt32, &value, &sum, 1, Soon()));
+      EXPECT_EQ(sum, 6 + 4 * round);
+    }
+  });
+}
+
+TEST_P(CommunicatorContractTest, DisagreementNamesBothAndBreaks) {
+  RunRanks(Make(2), [](Communicator& self) {
+    std::vector<std::byte> input(64), output(128);
+    const Status status =
+        self.AllGather({}, input.data(), self.rank() == 0 ? 8 : 16, output.data(), Soon());
+    // Over sockets the slower rank may find the other one gone already.
+    if (status.code() != StatusCode::kUnavailable) {
+      EXPECT_ERROR(status, kFailedPrecondition, "AllGather of 8 bytes by 2 ranks");
+      EXPECT_ERROR(status, kFailedPrecondition, "AllGather of 16 bytes by 2 ranks");
+    }
+    EXPECT_EQ(self.AllGather({}, input.data(), 8, output.data(), Soon()), status);
+  });
+}
+
+TEST_P(CommunicatorContractTest, RankThatNeverComesIsADeadlineError) {
+  const Group group = Make(2);
+  int32_t value = 1, sum = 0;
+  const auto deadline = Deadline::After(std::chrono::milliseconds(20));
+  const Status status = group[0]->AllReduceSum({}, DataType::kInt32, &value, &sum, 1, deadline);
+  EXPECT_ERROR(status, kDeadlineExceeded, "rank 1 did not come");
+  EXPECT_EQ(group[0]->AllReduceSum({}, DataType::kInt32, &value, &sum, 1, Soon()), status);
+}
+
+TEST_P(CommunicatorContractTest, AbortWakesThisRankAndItsPeers) {
+  const Group group = Make(3);
+  std::jthread peer([&] {
+    int32_t value = 1, sum = 0;
+    const Status status =
+        group[1]->AllReduceSum({}, DataType::kInt32, &value, &sum, 1, Deadline::Infinite());
+    EXPECT_TRUE(status.code() == StatusCode::kAborted || status.code() == StatusCode::kUnavailable)
+        << status;
+  });
+  std::jthread aborter([&] {
+    group[0]->Abort(Aborted("the epoch ended"));
+    group[0]->Abort(Aborted("too late"));
+  });
+  int32_t value = 1, sum = 0;  // Rank 2 never comes.
+  const Status status =
+      group[0]->AllReduceSum({}, DataType::kInt32, &value, &sum, 1, Deadline::Infinite());
+  EXPECT_ERROR(status, kAborted, "the epoch ended");
+}
+
+TEST_P(CommunicatorContractTest, DestroyedPeerIsUnavailableToTheOthers) {
+  Group group = Make(3);
+  std::shared_ptr<Communicator> leaving = std::move(group[1]);
+  group.erase(group.begin() + 1);
+  std::jthread destroyer([&] { leaving.reset(); });
+  RunRanks(group, [](Communicator& self) {
+    std::vector<std::byte> input(1 << 20), output(3 << 20);
+    EXPECT_ERROR(self.AllGather({}, input.data(), input.size(), output.data(), Soon()),
+                 kUnavailable, "is gone");
+  });
+}
+
+TEST_P(CommunicatorContractTest, ResultStaysWhenAPeerLeavesRightAfterIt) {
+  Group group = Make(3);
+  std::vector<std::jthread> threads;
+  for (auto& each : group) {
+    threads.emplace_back([self = std::move(each)]() mutable {
+      int32_t value = 1, sum = 0;
+      EXPECT_OK(self->AllReduceSum({}, DataType::kInt32, &value, &sum, 1, Soon()));
+      EXPECT_EQ(sum, 3);
+      self.reset();
+    });
+  }
+}
+
+TEST_P(CommunicatorContractTest, WrongArgumentsAreErrors) {
+  int32_t value = 1, sum = 0;
+  const auto reduce = [&](std::vector<int32_t> ranks, DataType dtype, size_t count) {
+    return Make(2)[0]->AllReduceSum(ranks, dtype, &value, &sum, count, Soon());
+  };
+  EXPECT_ERROR(reduce({1}, DataType::kInt32, 1), kInvalidArgument, "group [1] of rank 0");
+  EXPECT_ERROR(reduce({0, 2}, DataType::kInt32, 1), kInvalidArgument, "group");
+  EXPECT_ERROR(reduce({-1, 0}, DataType::kInt32, 1), kInvalidArgument, "group");
+  EXPECT_ERROR(reduce({0, 0}, DataType::kInt32, 1), kInvalidArgument, "group");
+  EXPECT_ERROR(reduce({}, DataType::kFloat64, 1), kInvalidArgument, "not float64");
+  EXPECT_ERROR(reduce({}, DataType::kInt32, SIZE_MAX / 2), kInvalidArgument, "memory");
+}
+
+}  // namespace
+}  // namespace pipeserve

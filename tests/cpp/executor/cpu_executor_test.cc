@@ -1,0 +1,88 @@
+#include "executor/cpu/cpu_executor.h"
+
+#include "executor/executor_contract.h"
+#include "executor/local_communicator.h"
+
+namespace pipeserve {
+namespace {
+
+std::vector<Graph> One(Graph graph) {
+  std::vector<Graph> graphs;
+  graphs.push_back(std::move(graph));
+  return graphs;
+}
+
+ExecutorFactory Factory(std::string name, int threads) {
+  return {std::move(name),
+          [threads](std::vector<Graph> graphs) -> Result<std::unique_ptr<Executor>> {
+            PIPESERVE_ASSIGN_OR_RETURN(
+                std::unique_ptr<Executor> executor,
+                CpuExecutor::Create(std::move(graphs), CpuExecutorOptions{threads, nullptr, 1}));
+            return executor;
+          }};
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpu, ExecutorContractTest,
+                         testing::Values(Factory("OneThread", 1), Factory("TwoThreads", 2)),
+                         [](const auto& info) { return info.param.name; });
+
+Graph AllReduceGraph() {
+  TestGraph graph;
+  const ValueId x = graph.Input({2});
+  return graph.Return({graph.Node(OpType::kAllReduce, {x}, {2}, CollectiveAttributes{})});
+}
+
+TEST(CpuExecutorTest, DynamicDimensionsTakeWhatComes) {
+  TestGraph graph;
+  const ValueId x = graph.Input({-1, 2});
+  auto executor = CpuExecutor::Create(One(graph.Return({graph.Node(OpType::kNeg, {x}, {-1, 2})})));
+  ASSERT_OK(executor);
+  std::vector<Tensor> outputs;
+  for (int64_t rows = 0; rows < 20; ++rows) {
+    const std::vector<Tensor> inputs = {Tensor(DataType::kFloat32, {rows, 2})};
+    ASSERT_OK((*executor)->Run(0, inputs, {}, &outputs));
+    EXPECT_EQ(outputs[0].shape(), (Shape{rows, 2}));
+  }
+  const std::vector<Tensor> wrong = {Tensor(DataType::kFloat32, {4, 3})};
+  EXPECT_ERROR((*executor)->Run(0, wrong, {}, &outputs), kInvalidArgument,
+               "input in0 is float32[4,3], graph 0 wants float32[?,2]");
+}
+
+TEST(CpuExecutorTest, OutputsShareNoBytes) {
+  TestGraph graph;
+  const ValueId x = graph.Input({2});
+  const ValueId y = graph.Node(OpType::kNeg, {x}, {2});
+  auto executor = CpuExecutor::Create(One(graph.Return({x, y, y})));
+  ASSERT_OK(executor);
+  const std::vector<Tensor> inputs = {Tensor::Of<float>({2}, {1, 2})};
+  std::vector<Tensor> outputs;
+  ASSERT_OK((*executor)->Run(0, inputs, {}, &outputs));
+  EXPECT_EQ(Floats(outputs[0]), (std::vector<float>{1, 2}));
+  EXPECT_EQ(Floats(outputs[1]), (std::vector<float>{-1, -2}));
+  EXPECT_EQ(Floats(outputs[2]), (std::vector<float>{-1, -2}));
+  EXPECT_NE(outputs[0].data(), inputs[0].data());
+  EXPECT_NE(outputs[1].data(), outputs[2].data());
+}
+
+TEST(CpuExecutorTest, CollectivesNeedACommunicator) {
+  auto executor = CpuExecutor::Create(One(AllReduceGraph()), {1, nullptr, 2});
+  ASSERT_OK(executor);
+  const std::vector<Tensor> inputs = {Tensor::Of<float>({2}, {1, 2})};
+  std::vector<Tensor> outputs;
+  EXPECT_ERROR((*executor)->Run(0, inputs, {}, &outputs), kUnavailable, "group");
+  (*executor)->SetCommunicator(MakeLocalCommunicators(2)[0]);
+  const CallContext context{Deadline::After(std::chrono::milliseconds(20)), 1};
+  EXPECT_FALSE((*executor)->Run(0, inputs, context, &outputs).ok());  // The peer is gone.
+}
+
+TEST(CpuExecutorTest, RefusesBadOptionsAndDataTypesWithoutKernel) {
+  EXPECT_ERROR(CpuExecutor::Create({}, {0, nullptr, 1}), kInvalidArgument, "threads is 0");
+  TestGraph graph;
+  const ValueId x = graph.Input({2}, DataType::kInt8);
+  const auto refused = CpuExecutor::Create(One(graph.Return({graph.Node(OpType::kNeg, {x}, {2})})));
+  EXPECT_FALSE(refused.ok());
+  EXPECT_THAT(refused.status().message(), testing::HasSubstr("int8"));
+}
+
+}  // namespace
+}  // namespace pipeserve

@@ -1,0 +1,111 @@
+#include "wire/agent_messages.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "support/matchers.h"
+
+namespace pipeserve {
+namespace {
+
+proto::Tensor FloatMessage(std::initializer_list<int64_t> shape, size_t bytes) {
+  proto::Tensor message;
+  message.set_dtype(proto::DATA_TYPE_FLOAT32);
+  message.mutable_shape()->Add(shape.begin(), shape.end());
+  message.set_data(std::string(bytes, '\0'));
+  return message;
+}
+
+TEST(AgentMessagesTest, TensorSurvivesTheRoundTrip) {
+  for (const Tensor& tensor :
+       {Tensor::Of<float>({2, 3}, {1, 2, 3, 4, 5, 6}), Tensor::Of<int64_t>({}, {-7}),
+        Tensor::Of<bool>({1}, {true}), Tensor(DataType::kFloat16, {0, 4})}) {
+    proto::Tensor message;
+    TensorToProto(tensor, &message);
+
+    const Result<Tensor> back = TensorFromProto(message);
+
+    ASSERT_OK(back);
+    EXPECT_EQ(back->dtype(), tensor.dtype());
+    EXPECT_EQ(back->shape(), tensor.shape());
+    EXPECT_TRUE(std::ranges::equal(back->buffer().bytes(), tensor.buffer().bytes()));
+  }
+}
+
+TEST(AgentMessagesTest, EveryNumericTypeKeepsItsNumber) {
+  for (int number = 1; number <= static_cast<int>(DataType::kFloat64); ++number) {
+    const auto dtype = static_cast<DataType>(number);
+    proto::Tensor message;
+    TensorToProto(Tensor(dtype, {1}), &message);
+    ASSERT_OK(TensorFromProto(message));
+    EXPECT_EQ(TensorFromProto(message)->dtype(), dtype);
+    std::string name = proto::DataType_Name(message.dtype());
+    for (char& c : name) c = static_cast<char>(std::tolower(c));
+    EXPECT_EQ(name, "data_type_" + std::string(DataTypeName(dtype)));
+  }
+}
+
+TEST(AgentMessagesTest, BytesMustFitTheShape) {
+  EXPECT_ERROR(TensorFromProto(FloatMessage({2, 2}, 15)), kInvalidArgument,
+               "float32[2,2] came with 15 bytes");
+  EXPECT_ERROR(TensorFromProto(FloatMessage({2, 2}, 0)), kInvalidArgument, "0 bytes");
+  EXPECT_ERROR(TensorFromProto(FloatMessage({-1}, 4)), kInvalidArgument, "float32[?]");
+}
+
+TEST(AgentMessagesTest, HostileShapesAreRefusedWithoutAllocating) {
+  const int64_t huge = std::numeric_limits<int64_t>::max();
+  EXPECT_ERROR(TensorFromProto(FloatMessage({huge, huge}, 4)), kInvalidArgument, "4 bytes");
+  EXPECT_ERROR(TensorFromProto(FloatMessage({huge}, 4)), kInvalidArgument, "4 bytes");
+  EXPECT_ERROR(TensorFromProto(FloatMessage({int64_t{1} << 62}, 0)), kInvalidArgument, "0 bytes");
+  EXPECT_ERROR(TensorFromProto(FloatMessage({-2}, 4)), kInvalidArgument, "negative");
+  EXPECT_ERROR(TensorFromProto(FloatMessage({1, 1, 1, 1, 1, 1, 1, 1, 1}, 4)), kInvalidArgument,
+               "9 dimensions");
+}
+
+TEST(AgentMessagesTest, UnknownDataTypesAreRefused) {
+  for (const int number : {0, 13, 14, 99, -1}) {
+    proto::Tensor message = FloatMessage({1}, 4);
+    message.set_dtype(static_cast<proto::DataType>(number));
+    EXPECT_ERROR(TensorFromProto(message), kInvalidArgument, "data type");
+  }
+}
+
+TEST(AgentMessagesTest, ErrorOfOneOfManyTensorsNamesItsIndex) {
+  RepeatedTensor messages;
+  *messages.Add() = FloatMessage({1}, 4);
+  *messages.Add() = FloatMessage({1}, 3);
+  EXPECT_ERROR(TensorsFromProto(messages), kInvalidArgument, "tensor 1: ");
+}
+
+TEST(AgentMessagesTest, SignatureKeepsNamesAndUnknownDimensions) {
+  const GraphSignature signature{
+      .inputs = {{"x", DataType::kFloat32, {Shape::kUnknownDim, 96}}, {"n", DataType::kInt32, {}}},
+      .outputs = {{"y", DataType::kFloat16, {4}}}};
+  proto::GraphSignature message;
+  SignatureToProto(signature, &message);
+
+  const Result<GraphSignature> back = SignatureFromProto(message);
+
+  ASSERT_OK(back);
+  EXPECT_EQ(back->inputs, signature.inputs);
+  EXPECT_EQ(back->outputs, signature.outputs);
+}
+
+TEST(AgentMessagesTest, SignatureErrorNamesTheOutput) {
+  proto::GraphSignature message;
+  message.add_outputs()->set_dtype(proto::DATA_TYPE_BOOL);
+  message.add_outputs()->set_dtype(proto::DATA_TYPE_UNSPECIFIED);
+  EXPECT_ERROR(SignatureFromProto(message), kInvalidArgument, "output 1: data type 0");
+}
+
+TEST(AgentMessagesTest, SignatureOfOverflowingSizeIsRefused) {
+  proto::GraphSignature message;
+  proto::TensorInfo* info = message.add_inputs();
+  info->set_dtype(proto::DATA_TYPE_FLOAT64);
+  info->add_shape(std::numeric_limits<int64_t>::max());
+  EXPECT_ERROR(SignatureFromProto(message), kInvalidArgument, "too large");
+}
+
+}  // namespace
+}  // namespace pipeserve
