@@ -325,6 +325,7 @@ class HttpDoor::Impl {
  public:
   Impl(const ListenOptions& options, Dispatcher* dispatcher)
       : hub_(std::make_shared<Hub>(options, dispatcher)),
+        work_(asio::make_work_guard(hub_->io)),
         acceptor_(asio::make_strand(hub_->io)),
         pause_(acceptor_.get_executor()) {}
 
@@ -372,6 +373,7 @@ class HttpDoor::Impl {
       hub_->ForEach(&Connection::Abort);
       hub_->WaitUntilEmpty(Deadline::Infinite());  // The dispatcher answers everything.
     }
+    work_.reset();
     threads_.clear();
   }
 
@@ -407,6 +409,8 @@ class HttpDoor::Impl {
   }
 
   const std::shared_ptr<Hub> hub_;
+  // Keeps the threads while the only work is an answer that the dispatcher will bring.
+  asio::executor_work_guard<asio::io_context::executor_type> work_;
   std::unique_ptr<ssl::context> tls_;
   tcp::acceptor acceptor_;  // This, the timer and the flag belong to the acceptor's strand.
   asio::steady_timer pause_;

@@ -36,8 +36,7 @@ TEST(ClientTest, OptionsAreChecked) {
 }
 
 TEST(ClientTest, NoServerIsUnavailable) {
-  const auto client =
-      Client::Create({.address = kNowhere, .servable = "add", .method = "predict"});
+  const auto client = Client::Create({.address = kNowhere, .servable = "add", .method = "predict"});
   ASSERT_OK(client);
   EXPECT_EQ((*client)->Infer({}).status().code(), StatusCode::kUnavailable);
 }

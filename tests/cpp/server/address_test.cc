@@ -19,14 +19,17 @@ TEST(AddressTest, BadAddressesAreRefusedInTheOriginalsWords) {
            {"localhost", "The format of the Serving gRPC address 'localhost' is illegal"},
            {":5500", "Missing ip or port of the Serving gRPC address"},
            {"127.0.0.1:", "Missing ip or port of the Serving gRPC address"},
-           {"127.0.0.1:65536", "The port of the Serving gRPC address '127.0.0.1:65536' is out of "
-                               "legal range [1 ~ 65535]"},
+           {"127.0.0.1:65536",
+            "The port of the Serving gRPC address '127.0.0.1:65536' is out of "
+            "legal range [1 ~ 65535]"},
            {"127.0.0.1:-1", "is out of legal range [1 ~ 65535]"},
            {"127.0.0.1:99999999999999999999", "is out of legal range [1 ~ 65535]"},
-           {"127.0.0.1:http", "The type of Serving gRPC address '127.0.0.1:http' port is not a "
-                              "number"},
+           {"127.0.0.1:http",
+            "The type of Serving gRPC address '127.0.0.1:http' port is not a "
+            "number"},
            {"127.0.0.1:55x", "port is not a number"}}) {
-    EXPECT_ERROR(ParseHostPort(address, "Serving gRPC"), kInvalidArgument, fragment) << address;
+    SCOPED_TRACE(address);
+    EXPECT_ERROR(ParseHostPort(address, "Serving gRPC"), kInvalidArgument, fragment);
   }
 }
 

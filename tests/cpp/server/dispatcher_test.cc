@@ -29,9 +29,8 @@ class DispatcherTest : public ::testing::Test {
   std::future<ClientReply> Start(ClientRequest request) {
     auto promise = std::make_shared<std::promise<ClientReply>>();
     // A second answer would throw out of set_value().
-    dispatcher_.Dispatch(std::move(request), [promise](ClientReply reply) {
-      promise->set_value(std::move(reply));
-    });
+    dispatcher_.Dispatch(std::move(request),
+                         [promise](ClientReply reply) { promise->set_value(std::move(reply)); });
     return promise->get_future();
   }
   ClientReply Ask(ClientRequest request) { return Start(std::move(request)).get(); }

@@ -37,10 +37,16 @@ class GrpcDoorTest : public ::testing::Test {
     };
   }
 
-  std::unique_ptr<GrpcDoor> Open(ListenOptions options = {.address = "127.0.0.1:0"}) {
+  std::unique_ptr<GrpcDoor> Open(ListenOptions options = AnyPort()) {
     auto door = GrpcDoor::Open(options, &dispatcher_);
     EXPECT_OK(door);
     return *std::move(door);
+  }
+
+  static ListenOptions AnyPort() {
+    ListenOptions options;
+    options.address = "127.0.0.1:0";
+    return options;
   }
 
   static std::unique_ptr<Client> Connect(const std::string& address, ClientOptions options = {}) {
@@ -107,6 +113,7 @@ TEST_F(GrpcDoorTest, TheClientsDeadlineIsTheRequests) {
   options.timeout = std::chrono::milliseconds(200);
   const auto client = Connect(door->address(), options);
   EXPECT_EQ(client->Infer(Values({1})).status().code(), StatusCode::kDeadlineExceeded);
+  gate_.Open();  // The door waits for it.
 }
 
 TEST_F(GrpcDoorTest, AMessageBeyondTheLimitIsRefusedBothWays) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "support/matchers.h"
@@ -51,10 +53,9 @@ TEST(RestReplyTest, TextIsAStringOrBase64) {
 
 TEST(RestReplyTest, WhatCannotBeWrittenIsAnError) {
   const std::string_view items[] = {"a", "b"};
-  for (const Tensor& tensor :
-       {Tensor(), Tensor::FromString(DataType::kString, "\xff"),
-        Tensor::FromStrings(DataType::kString, {1, 2}, items),
-        Tensor(DataType::kInt8, Shape{1'000'000'000'000, 0})}) {
+  for (const Tensor& tensor : {Tensor(), Tensor::FromString(DataType::kString, "\xff"),
+                               Tensor::FromStrings(DataType::kString, {1, 2}, items),
+                               Tensor(DataType::kInt8, Shape{1'000'000'000'000, 0})}) {
     EXPECT_THAT(Write(tensor), ::testing::StartsWith("Parse reply failed, output y: "));
   }
 }

@@ -43,17 +43,19 @@ TEST(RestUrlTest, BadUrlsAreRefusedInTheOriginalsWords) {
            {"/:fun", "the keyword:[model] must contain."},
            {"/version/1:fun", "the keyword:[model] must contain."},
            {"/model/add", "the keyword:[service method] must contain."},
-           {"/model:fun", "must not be empty"},
-           {"/model/add:", "must not be empty"},
+           {"/model:fun",
+            "the values of the keywords:[model] and [service method] must not be empty."},
+           {"/model/add:",
+            "the values of the keywords:[model] and [service method] must not be empty."},
            {"/model/add/version/x:fun", "the keyword:[version] value invalid, "},
            {"/model/add/version:fun", "the keyword:[version] value invalid, "},
-           {"/model/add/version/-1:fun",
-            "version number range failed, request version number -1"},
+           {"/model/add/version/-1:fun", "version number range failed, request version number -1"},
            {"/model/add/version/4294967295:fun",
             "version number range failed, request version number 4294967295"},
            {"/model/add/version/99999999999999999999:fun", "version number range failed"},
        }) {
-    EXPECT_ERROR(ParseRestUrl(url), kInvalidArgument, check + fragment) << url;
+    SCOPED_TRACE(url);
+    EXPECT_ERROR(ParseRestUrl(url), kInvalidArgument, check + fragment);
   }
 }
 

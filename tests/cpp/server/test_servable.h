@@ -64,8 +64,7 @@ inline ServableSpec TestSpec(const std::string& name, uint64_t version,
   spec.methods.push_back(method);
   spec.pipelines.push_back(
       {"predict", {"x"}, {"y"}, std::make_shared<TestFunction>(std::move(body))});
-  spec.pipelines.push_back(
-      {"pair", {"a", "b"}, {"a", "b"}, std::make_shared<TestFunction>(Echo)});
+  spec.pipelines.push_back({"pair", {"a", "b"}, {"a", "b"}, std::make_shared<TestFunction>(Echo)});
   return spec;
 }
 

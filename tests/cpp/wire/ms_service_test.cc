@@ -2,13 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "support/matchers.h"
 
 namespace pipeserve {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
