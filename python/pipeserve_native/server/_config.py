@@ -66,7 +66,7 @@ def load_config(directory: str, name: str) -> Registry:
         spec.loader.exec_module(module)
     except Exception as error:
         raise FailedPreconditionError(
-            f"import {module_name} failed, {error or type(error).__name__}"
+            f"import {module_name} failed, {str(error) or type(error).__name__}"
         ) from error
     finally:
         _registry.loading.reset(token)

@@ -225,8 +225,8 @@ def test_values_of_every_kind_come_back(server):
     assert server.infer("echo", {"x": "text"}) == [{"same": "text"}]
     (reply,) = server.infer("echo", {"x": 5})
     assert reply["same"].shape == (1,) and reply["same"].dtype == np.int64
-    (reply,) = server.infer("echo", {"x": np.empty((0, 3), np.float32)})
-    assert reply["same"].shape == (0, 3)
+    (reply,) = server.infer("echo", {"x": np.empty((3, 0), np.float32)})
+    assert reply["same"].shape == (3, 0)
     (reply,) = server.infer("kinds", {"text": "é", "data": b"raw", "number": 7})
     assert reply["kinds"] == "é raw 7"
 
