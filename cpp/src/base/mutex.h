@@ -12,6 +12,16 @@
 #define PIPESERVE_ANNOTATE(x)
 #endif
 
+// Abseil, which comes with gRPC, has macros of the same names and meaning; ours stand.
+#undef GUARDED_BY
+#undef REQUIRES
+#undef EXCLUDES
+#undef ACQUIRE
+#undef RELEASE
+#undef CAPABILITY
+#undef SCOPED_CAPABILITY
+#undef NO_THREAD_SAFETY_ANALYSIS
+
 #define GUARDED_BY(mutex) PIPESERVE_ANNOTATE(guarded_by(mutex))
 #define REQUIRES(...) PIPESERVE_ANNOTATE(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...) PIPESERVE_ANNOTATE(locks_excluded(__VA_ARGS__))

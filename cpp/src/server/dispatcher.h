@@ -15,7 +15,8 @@
 
 namespace pipeserve {
 
-// A request as a door has read it. Instances are named; order within one is free.
+// A request as a door has read it. Instances are named; order within one is free, and of a name
+// that comes twice the last counts.
 struct ClientRequest {
   std::string servable;
   std::string method;
@@ -35,25 +36,48 @@ struct ClientReply {
 class Dispatcher {
  public:
   using Done = std::function<void(ClientReply)>;
+  // Whether a servable can be called at this moment; must be quick.
+  using Probe = std::function<bool()>;
 
   explicit Dispatcher(size_t max_enqueued_requests);
 
   void set_max_enqueued_requests(size_t limit);
 
+  // Takes the name and version. Until Publish() its requests are answered with kUnavailable.
   // Errors: kAlreadyExists.
-  Status Add(std::shared_ptr<Servable> servable);
+  Status Reserve(const std::string& name, uint64_t version);
+  // Sets what runs under a reserved name and version; null is "not now".
+  void Publish(const std::string& name, uint64_t version, std::shared_ptr<Servable> servable,
+               Probe available = nullptr);
   void Remove(const std::string& name, uint64_t version);
+  // What is published under that name, the newest for version 0, whether or not it can be called
+  // at this moment. Null: nothing is.
   std::shared_ptr<Servable> Find(const std::string& name, uint64_t version) const;
+
+  // From now on every request is answered with kUnavailable; Find() goes on.
+  void Close();
 
   // `done` runs once, on any thread. All instances that fail alike are one error of the request.
   void Dispatch(ClientRequest request, Done done);
 
  private:
+  struct Entry {
+    std::shared_ptr<Servable> servable;
+    Probe available;
+  };
+
+  // The entries that a request may mean, newest first.
+  std::vector<Entry> Candidates(const std::string& name, uint64_t version) const;
+  // Errors: kNotFound, kUnavailable, both "servable is not available".
+  Result<std::shared_ptr<Servable>> FindAvailable(const ClientRequest& request) const;
+  void Submit(ClientRequest request, Done done);
+
   mutable Mutex mutex_;
-  std::map<std::string, std::map<uint64_t, std::shared_ptr<Servable>>> servables_
-      GUARDED_BY(mutex_);
+  std::map<std::string, std::map<uint64_t, Entry>> servables_ GUARDED_BY(mutex_);
+  std::atomic<bool> closed_{false};
   std::atomic<size_t> max_enqueued_requests_;
   std::atomic<size_t> enqueued_requests_{0};
+  std::atomic<uint64_t> last_request_id_{0};
 };
 
 }  // namespace pipeserve

@@ -1,0 +1,40 @@
+#include <pybind11/stl.h>
+
+#include <chrono>
+#include <string>
+
+#include "bindings/bind.h"
+#include "bindings/errors.h"
+#include "bindings/gil.h"
+#include "pipeserve/agent.h"
+
+namespace pipeserve::bindings {
+namespace {
+
+AgentGroupConfig AcquireConfig(const std::string& address, double timeout) {
+  const std::chrono::duration<double> seconds(timeout);
+  const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(seconds);
+  return Unwrap(WithoutGil([&] { return AcquireAgentConfig(address, wait); }));
+}
+
+void ReportFailure(const std::string& address, const std::string& reason) {
+  Unwrap(WithoutGil([&] { return ReportAgentsFailed(address, reason); }));
+}
+
+}  // namespace
+
+void BindAgent(py::module_& m) {
+  py::class_<RankPlace>(m, "RankPlace")
+      .def_readonly("ip", &RankPlace::ip)
+      .def_readonly("device_id", &RankPlace::device_id);
+  py::class_<AgentGroupConfig>(m, "AgentGroupConfig")
+      .def_readonly("servable_name", &AgentGroupConfig::servable_name)
+      .def_readonly("rank_size", &AgentGroupConfig::rank_size)
+      .def_readonly("stage_size", &AgentGroupConfig::stage_size)
+      .def_readonly("rank_table_json", &AgentGroupConfig::rank_table_json)
+      .def_readonly("ranks", &AgentGroupConfig::ranks);
+  m.def("acquire_agent_config", &AcquireConfig, py::arg("address"), py::arg("timeout"));
+  m.def("report_agents_failed", &ReportFailure, py::arg("address"), py::arg("reason"));
+}
+
+}  // namespace pipeserve::bindings

@@ -1,0 +1,52 @@
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/bind.h"
+#include "bindings/convert.h"
+#include "bindings/errors.h"
+#include "bindings/gil.h"
+#include "pipeserve/model.h"
+
+namespace pipeserve::bindings {
+namespace {
+
+using ModelPtr = std::unique_ptr<Model, DeleteWithoutGil>;
+
+ModelPtr LoadModel(const std::string& path, std::string key, std::string mode, int threads) {
+  const ModelOptions options{std::move(key), std::move(mode), threads};
+  return ModelPtr(Unwrap(WithoutGil([&] { return Model::Load(path, options); })).release());
+}
+
+py::tuple Run(Model& model, const py::tuple& inputs) {
+  std::vector<Tensor> tensors;
+  tensors.reserve(inputs.size());
+  for (py::handle value : inputs) tensors.push_back(Unwrap(ToTensor(value)));
+  return ToTuple(Unwrap(WithoutGil([&] { return model.Run(tensors); })));
+}
+
+// Per tensor its name, dtype and shape.
+py::list Infos(const std::vector<TensorInfo>& infos) {
+  py::list list;
+  for (const TensorInfo& info : infos) {
+    const std::vector<int64_t> dims(info.shape.begin(), info.shape.end());
+    list.append(py::make_tuple(info.name, ToDtype(info.dtype), py::tuple(py::cast(dims))));
+  }
+  return list;
+}
+
+}  // namespace
+
+void BindModel(py::module_& m) {
+  py::class_<Model, ModelPtr>(m, "Model")
+      .def(py::init(&LoadModel), py::arg("path"), py::kw_only(), py::arg("key"), py::arg("mode"),
+           py::arg("threads"))
+      .def_property_readonly("inputs", [](const Model& model) { return Infos(model.inputs()); })
+      .def_property_readonly("outputs", [](const Model& model) { return Infos(model.outputs()); })
+      .def("run", &Run, py::arg("inputs"));
+}
+
+}  // namespace pipeserve::bindings

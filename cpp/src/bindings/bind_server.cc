@@ -1,0 +1,152 @@
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/bind.h"
+#include "bindings/convert.h"
+#include "bindings/errors.h"
+#include "bindings/gil.h"
+#include "bindings/housekeeper.h"
+#include "pipeserve/server.h"
+
+namespace pipeserve::bindings {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+using ServerPtr = std::unique_ptr<Server, DeleteWithoutGil>;
+
+std::chrono::milliseconds ToMilliseconds(double seconds) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(Seconds(seconds));
+}
+
+ServerPtr MakeServer(int max_inflight, size_t max_enqueued_requests) {
+  return ServerPtr(Unwrap(Server::Create({max_inflight, max_enqueued_requests})).release());
+}
+
+void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string> model_files,
+               const std::optional<std::string>& key, const std::string& mode, int threads) {
+  LocalServableOptions options{std::move(model_files), std::nullopt, threads};
+  if (key) options.decryption = DecryptionOptions{*key, mode};
+  Unwrap(WithoutGil([&] { return server.LoadLocal(spec, options); }));
+}
+
+std::string StartDistributed(Server& server, const ServableSpec& spec, int rank_size,
+                             int stage_size, std::string rank_table_file, std::string address,
+                             double call_timeout) {
+  const DistributedServableOptions options{rank_size, stage_size, std::move(rank_table_file),
+                                           std::move(address), ToMilliseconds(call_timeout)};
+  return Unwrap(WithoutGil([&] { return server.StartDistributed(spec, options); }));
+}
+
+void WaitReady(Server& server, const std::string& name, uint64_t version,
+               std::optional<double> timeout) {
+  const auto end = Clock::now() + (timeout ? ToMilliseconds(*timeout) : kWaitStep);
+  while (true) {
+    auto step = kWaitStep;
+    if (timeout) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
+      step = std::clamp(left, std::chrono::milliseconds(0), kWaitStep);
+    }
+    const Status status = WithoutGil([&] { return server.WaitReady(name, version, step); });
+    CheckSignals();
+    const bool expired = timeout && Clock::now() >= end;
+    if (status.code() != StatusCode::kDeadlineExceeded || expired) return Unwrap(status);
+  }
+}
+
+ListenOptions ToListenOptions(std::string address, size_t max_message_bytes,
+                              std::optional<SslOptions> ssl, bool http_status_codes) {
+  return {std::move(address), max_message_bytes, std::move(ssl), http_status_codes};
+}
+
+std::string StartGrpc(Server& server, std::string address, size_t max_message_bytes,
+                      std::optional<SslOptions> ssl) {
+  const auto options =
+      ToListenOptions(std::move(address), max_message_bytes, std::move(ssl), false);
+  return Unwrap(WithoutGil([&] { return server.StartGrpc(options); }));
+}
+
+std::string StartRest(Server& server, std::string address, size_t max_message_bytes,
+                      std::optional<SslOptions> ssl, bool http_status_codes) {
+  const auto options =
+      ToListenOptions(std::move(address), max_message_bytes, std::move(ssl), http_status_codes);
+  return Unwrap(WithoutGil([&] { return server.StartRest(options); }));
+}
+
+// The only argument being a list, each of its items is an instance; else the arguments are one.
+bool IsListForm(const py::tuple& args) {
+  return args.size() == 1 && PyList_Check(PyTuple_GET_ITEM(args.ptr(), 0));
+}
+
+std::vector<Instance> ToInstances(const py::tuple& args) {
+  std::vector<Instance> instances;
+  if (IsListForm(args)) {
+    for (py::handle value : py::list(args[0])) instances.push_back({Unwrap(ToTensor(value))});
+    return instances;
+  }
+  Instance instance;
+  instance.reserve(args.size());
+  for (py::handle value : args) instance.push_back(Unwrap(ToTensor(value)));
+  instances.push_back(std::move(instance));
+  return instances;
+}
+
+py::object Run(Server& server, const std::string& servable, uint64_t version,
+               const std::string& method, const py::tuple& args) {
+  constexpr std::string_view kContext = "Run failed";
+  Housekeeper::Global().ReleaseWaiting();
+  std::vector<Instance> instances = ToInstances(args);
+  if (instances.empty()) Unwrap(InvalidArgument("Inputs cannot be empty").WithContext(kContext));
+  auto results =
+      WithoutGil([&] { return server.RunMethod(servable, version, method, std::move(instances)); });
+  Unwrap(results.status().WithContext(kContext));
+  py::list values;
+  for (const Result<Instance>& result : *results) {
+    Unwrap(result.status().WithContext(kContext));
+    values.append(ToTuple(*result));
+  }
+  if (IsListForm(args)) return values;
+  const auto outputs = py::reinterpret_borrow<py::tuple>(values[0]);
+  return outputs.size() == 1 ? py::object(outputs[0]) : py::object(outputs);
+}
+
+void BindOptions(py::module_& m) {
+  py::class_<SslOptions>(m, "SslOptions")
+      .def(py::init([](std::string certificate, std::string private_key, std::string custom_ca,
+                       bool verify_client) {
+             return SslOptions{std::move(certificate), std::move(private_key), std::move(custom_ca),
+                               verify_client};
+           }),
+           py::kw_only(), py::arg("certificate_file"), py::arg("private_key_file"),
+           py::arg("custom_ca_file"), py::arg("verify_client"));
+}
+
+}  // namespace
+
+void BindServer(py::module_& m) {
+  BindOptions(m);
+  py::class_<Server, ServerPtr>(m, "Server")
+      .def(py::init(&MakeServer), py::kw_only(), py::arg("max_inflight"),
+           py::arg("max_enqueued_requests"))
+      .def("set_max_enqueued_requests", &Server::set_max_enqueued_requests, py::arg("limit"))
+      .def("load_local", &LoadLocal, py::arg("spec"), py::kw_only(), py::arg("model_files"),
+           py::arg("key"), py::arg("mode"), py::arg("threads"))
+      .def("start_distributed", &StartDistributed, py::arg("spec"), py::kw_only(),
+           py::arg("rank_size"), py::arg("stage_size"), py::arg("rank_table_file"),
+           py::arg("address"), py::arg("call_timeout"))
+      .def("wait_ready", &WaitReady, py::arg("name"), py::arg("version"), py::arg("timeout"))
+      .def("start_grpc", &StartGrpc, py::arg("address"), py::kw_only(),
+           py::arg("max_message_bytes"), py::arg("ssl"))
+      .def("start_rest", &StartRest, py::arg("address"), py::kw_only(),
+           py::arg("max_message_bytes"), py::arg("ssl"), py::arg("http_status_codes"))
+      .def("run", &Run, py::arg("servable"), py::arg("version"), py::arg("method"), py::arg("args"))
+      .def("stop", [](Server& server) { WithoutGil([&] { server.Stop(); }); });
+}
+
+}  // namespace pipeserve::bindings

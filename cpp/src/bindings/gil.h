@@ -1,0 +1,41 @@
+// Who holds the GIL: threads of the core take it with GilGuard, threads of Python give it up with
+// WithoutGil while the core works or waits.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <utility>
+
+namespace pipeserve::bindings {
+
+namespace py = pybind11;
+
+// Holds the GIL on a thread of the core. The thread keeps its Python thread state for life, which
+// makes every entry but the first cheap.
+class GilGuard {
+ public:
+  GilGuard();
+  ~GilGuard();
+  GilGuard(const GilGuard&) = delete;
+  GilGuard& operator=(const GilGuard&) = delete;
+
+ private:
+  PyGILState_STATE state_;
+};
+
+// Runs `function` with the GIL given up.
+template <typename Function>
+auto WithoutGil(Function&& function) {
+  py::gil_scoped_release release;
+  return std::forward<Function>(function)();
+}
+
+// Deletes without the GIL, because a destructor of the core may wait for threads that want it.
+struct DeleteWithoutGil {
+  template <typename T>
+  void operator()(T* object) const {
+    WithoutGil([object] { delete object; });
+  }
+};
+
+}  // namespace pipeserve::bindings

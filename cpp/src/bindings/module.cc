@@ -1,0 +1,49 @@
+// The extension module pipeserve_native._core.
+#include <pybind11/pybind11.h>
+
+#include "bindings/bind.h"
+#include "bindings/gil.h"
+#include "bindings/housekeeper.h"
+#include "pipeserve/log.h"
+
+namespace pipeserve::bindings {
+namespace {
+
+// Waits for log records and hands them out as (level, text), with the number of lost ones; None
+// when there will be no more.
+py::object TakeLogRecords() {
+  const Housekeeper::Work work = WithoutGil([] { return Housekeeper::Global().Take(); });
+  Housekeeper::Global().ReleaseWaiting();
+  if (work.closed && work.records.empty()) return py::none();
+  py::list records;
+  for (const LogRecord& record : work.records) {
+    records.append(py::make_tuple(static_cast<int>(record.level), record.text));
+  }
+  return py::make_tuple(records, work.dropped);
+}
+
+}  // namespace
+
+void BindHousekeeper(py::module_& m) {
+  SetLogSink([](const LogEvent& event) { Housekeeper::Global().Log(event); });
+  m.def(
+      "set_log_level", [](int level) { SetLogLevel(static_cast<LogLevel>(level)); },
+      py::arg("level"));
+  m.def("take_log_records", &TakeLogRecords);
+  m.def("close_housekeeper", [] { Housekeeper::Global().Close(); });
+}
+
+}  // namespace pipeserve::bindings
+
+PYBIND11_MODULE(_core, m) {
+  using namespace pipeserve::bindings;
+  m.doc() = "The native core of pipeserve_native.";
+  m.attr("__version__") = PIPESERVE_VERSION;
+  BindServable(m);
+  BindServer(m);
+  BindAgent(m);
+  BindClient(m);
+  BindGraphBuilder(m);
+  BindModel(m);
+  BindHousekeeper(m);
+}

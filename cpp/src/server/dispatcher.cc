@@ -1,0 +1,167 @@
+#include "server/dispatcher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/str_cat.h"
+
+namespace pipeserve {
+namespace {
+
+// The original's words for what a request asked for.
+std::string Describe(const ClientRequest& request) {
+  const std::string version =
+      request.version > 0 ? StrCat(" version(", request.version, ") ") : std::string();
+  return StrCat("Request servable(", request.servable, ") method(", request.method, ") ", version);
+}
+
+// The value of `name`; null when there is none. A method has few inputs, so each looks through
+// all. From the back, because the last of equal names counts.
+const Tensor* FindValue(const NamedInstance& instance, const std::string& name) {
+  const auto found = std::find_if(instance.rbegin(), instance.rend(),
+                                  [&](const auto& item) { return item.first == name; });
+  return found == instance.rend() ? nullptr : &found->second;
+}
+
+// The values of every instance in the order of `names`; what is not asked for is left out.
+Result<std::vector<Instance>> OrderInputs(const ClientRequest& request,
+                                          const std::vector<std::string>& names) {
+  std::vector<Instance> ordered;
+  ordered.reserve(request.instances.size());
+  for (const NamedInstance& named : request.instances) {
+    Instance& instance = ordered.emplace_back();
+    instance.reserve(names.size());
+    for (const std::string& name : names) {
+      const Tensor* value = FindValue(named, name);
+      if (value == nullptr) {
+        return InvalidArgument(StrCat("Cannot find input ", name, " in instance input , servable ",
+                                      request.servable, ", method ", request.method));
+      }
+      instance.push_back(*value);
+    }
+  }
+  return ordered;
+}
+
+ClientReply ErrorReply(Status error) {
+  ClientReply reply;
+  reply.error = std::move(error);
+  return reply;
+}
+
+ClientReply MergeResults(std::vector<std::string> output_names,
+                         std::vector<Result<Instance>> results) {
+  PIPESERVE_DCHECK(!results.empty());
+  const Status& first = results.front().status();
+  const bool alike = std::all_of(results.begin(), results.end(), [&](const auto& result) {
+    return !result.ok() && result.status() == first;
+  });
+  if (alike) return ErrorReply(first);
+  return {OkStatus(), std::move(output_names), std::move(results)};
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(size_t max_enqueued_requests)
+    : max_enqueued_requests_(max_enqueued_requests) {}
+
+void Dispatcher::set_max_enqueued_requests(size_t limit) { max_enqueued_requests_ = limit; }
+
+Status Dispatcher::Reserve(const std::string& name, uint64_t version) {
+  MutexLock lock(mutex_);
+  if (servables_[name].try_emplace(version).second) return OkStatus();
+  return AlreadyExists(StrCat("servable ", name, " version ", version, " is already being served"));
+}
+
+void Dispatcher::Publish(const std::string& name, uint64_t version,
+                         std::shared_ptr<Servable> servable, Probe available) {
+  Entry entry{std::move(servable), std::move(available)};
+  MutexLock lock(mutex_);
+  const auto versions = servables_.find(name);
+  if (versions == servables_.end()) return;
+  const auto found = versions->second.find(version);
+  if (found != versions->second.end()) std::swap(found->second, entry);
+}
+
+void Dispatcher::Remove(const std::string& name, uint64_t version) {
+  Entry removed;  // Its destruction stops threads, so it waits until the lock is gone.
+  MutexLock lock(mutex_);
+  const auto versions = servables_.find(name);
+  if (versions == servables_.end()) return;
+  const auto found = versions->second.find(version);
+  if (found == versions->second.end()) return;
+  removed = std::move(found->second);
+  versions->second.erase(found);
+  if (versions->second.empty()) servables_.erase(versions);
+}
+
+std::vector<Dispatcher::Entry> Dispatcher::Candidates(const std::string& name,
+                                                      uint64_t version) const {
+  std::vector<Entry> candidates;
+  MutexLock lock(mutex_);
+  const auto versions = servables_.find(name);
+  if (versions == servables_.end()) return candidates;
+  for (auto it = versions->second.rbegin(); it != versions->second.rend(); ++it) {
+    if (version == 0 || version == it->first) candidates.push_back(it->second);
+  }
+  return candidates;
+}
+
+std::shared_ptr<Servable> Dispatcher::Find(const std::string& name, uint64_t version) const {
+  for (Entry& entry : Candidates(name, version)) {
+    if (entry.servable != nullptr) return std::move(entry.servable);
+  }
+  return nullptr;
+}
+
+Result<std::shared_ptr<Servable>> Dispatcher::FindAvailable(const ClientRequest& request) const {
+  std::vector<Entry> candidates = Candidates(request.servable, request.version);
+  for (Entry& entry : candidates) {
+    if (entry.servable == nullptr || closed_) continue;
+    if (entry.available == nullptr || entry.available()) return std::move(entry.servable);
+  }
+  std::string text = StrCat(Describe(request), ", servable is not available");
+  return candidates.empty() ? NotFound(std::move(text)) : Unavailable(std::move(text));
+}
+
+void Dispatcher::Close() { closed_ = true; }
+
+void Dispatcher::Dispatch(ClientRequest request, Done done) {
+  const size_t limit = max_enqueued_requests_;
+  if (enqueued_requests_.fetch_add(1) >= limit) {
+    enqueued_requests_.fetch_sub(1);
+    done(ErrorReply(ResourceExhausted(
+        StrCat("Serving Error: enqueued requests count exceeds the limit ", limit))));
+    return;
+  }
+  request.context.request_id = ++last_request_id_;
+  Submit(std::move(request), [this, done = std::move(done)](ClientReply reply) {
+    enqueued_requests_.fetch_sub(1);  // First: whoever has the reply may send the next request.
+    done(std::move(reply));
+  });
+}
+
+void Dispatcher::Submit(ClientRequest request, Done done) {
+  Result<std::shared_ptr<Servable>> found = FindAvailable(request);
+  if (!found.ok()) return done(ErrorReply(found.status()));
+  const std::shared_ptr<Servable> servable = *std::move(found);
+  const Servable::Signature* callable = servable->FindCallable(request.method);
+  if (callable == nullptr) {
+    return done(ErrorReply(NotFound(StrCat(Describe(request), ", method is not available"))));
+  }
+  if (request.instances.empty()) {
+    return done(
+        ErrorReply(InvalidArgument(StrCat("Instances count of request cannot be 0, servable ",
+                                          request.servable, ", method ", request.method))));
+  }
+  Result<std::vector<Instance>> inputs = OrderInputs(request, callable->input_names);
+  if (!inputs.ok()) return done(ErrorReply(inputs.status()));
+  servable->Submit(request.method, *std::move(inputs), request.context,
+                   [output_names = callable->output_names,
+                    done = std::move(done)](std::vector<Result<Instance>> results) {
+                     done(MergeResults(output_names, std::move(results)));
+                   });
+}
+
+}  // namespace pipeserve

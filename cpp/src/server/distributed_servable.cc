@@ -1,0 +1,135 @@
+#include "server/distributed_servable.h"
+
+#include <chrono>
+#include <utility>
+
+#include "agent/rank_table.h"
+#include "base/str_cat.h"
+#include "pipeserve/log.h"
+
+namespace pipeserve {
+namespace {
+
+// How long the waiter looks at one thing before it looks whether it shall stop.
+constexpr std::chrono::milliseconds kStep{100};
+
+Result<std::unique_ptr<AgentHub>> OpenHub(const ServableSpec& spec,
+                                          const DistributedServableOptions& options) {
+  AgentHubOptions hub;
+  PIPESERVE_ASSIGN_OR_RETURN(hub.rank_table, ReadRankTable(options.rank_table_file));
+  PIPESERVE_RETURN_IF_ERROR(CheckRankTable(hub.rank_table, options.rank_size, options.stage_size,
+                                           options.rank_table_file));
+  hub.servable_name = spec.name;
+  hub.version = spec.version;
+  hub.stage_size = options.stage_size;
+  hub.with_batch_dim = spec.with_batch_dim;
+  hub.without_batch_dim_inputs = spec.without_batch_dim_inputs;
+  hub.address = options.address;
+  hub.call_timeout = options.call_timeout;
+  return AgentHub::Create(hub);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DistributedServable>> DistributedServable::Start(
+    const ServableSpec& spec, const DistributedServableOptions& options,
+    const SchedulerOptions& scheduler, Dispatcher* dispatcher) {
+  PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<AgentHub> hub, OpenHub(spec, options));
+  return std::unique_ptr<DistributedServable>(
+      new DistributedServable(spec, scheduler, dispatcher, std::move(hub)));
+}
+
+DistributedServable::DistributedServable(ServableSpec spec, const SchedulerOptions& scheduler,
+                                         Dispatcher* dispatcher, std::unique_ptr<AgentHub> hub)
+    : spec_(std::move(spec)),
+      scheduler_(scheduler),
+      dispatcher_(*dispatcher),
+      hub_(std::move(hub)),
+      state_(DeadlineExceeded(StrCat("servable ", spec_.name, ": no agent has registered yet"))),
+      waiter_([this] { Run(); }) {}
+
+DistributedServable::~DistributedServable() { Stop(); }
+
+Status DistributedServable::WaitReady(Deadline deadline) {
+  MutexLock lock(mutex_);
+  while (true) {
+    if (stopping_) return Cancelled(StrCat("servable ", spec_.name, " has been stopped"));
+    // Agents that are missing may still come; everything else is an answer.
+    if (state_.code() != StatusCode::kDeadlineExceeded) return state_;
+    if (!changed_.WaitUntil(mutex_, deadline)) return state_;
+  }
+}
+
+void DistributedServable::Stop() {
+  MutexLock stop_lock(stop_mutex_);  // A second caller waits for the first.
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.NotifyAll();
+  if (waiter_.joinable()) waiter_.join();
+  hub_->Stop();
+}
+
+void DistributedServable::Run() {
+  while (!stopping()) {
+    Result<std::shared_ptr<Executor>> group = hub_->WaitReady(Deadline::After(kStep));
+    if (group.ok()) {
+      Serve(*std::move(group));
+      continue;
+    }
+    SetState(group.status());
+    // Whatever failed may be repaired by agents that come back.
+    if (group.status().code() != StatusCode::kDeadlineExceeded && WaitForStop()) return;
+  }
+}
+
+void DistributedServable::Serve(std::shared_ptr<Executor> group) {
+  Result<std::unique_ptr<Servable>> created = Servable::Create(spec_, std::move(group), scheduler_);
+  if (!created.ok()) {
+    SetState(created.status());
+    WaitForStop();
+    return;
+  }
+  const std::shared_ptr<Servable> servable = *std::move(created);
+  dispatcher_.Publish(spec_.name, spec_.version, servable, [this] { return hub_->ready(); });
+  SetState(OkStatus());
+  while (hub_->ready() && !WaitForStop()) {
+  }
+  servable->Stop();  // Before it is taken back: a pipeline that has begun may still call methods.
+  dispatcher_.Publish(spec_.name, spec_.version, nullptr);
+  SetState(DeadlineExceeded(StrCat("servable ", spec_.name, ": the group of agents is lost")));
+}
+
+void DistributedServable::SetState(Status state) {
+  bool news = false;
+  {
+    MutexLock lock(mutex_);
+    news = state_ != state && !stopping_;
+    state_ = state;
+  }
+  changed_.NotifyAll();
+  if (!news || state.code() == StatusCode::kDeadlineExceeded) return;
+  if (state.ok()) {
+    Log(LogLevel::kInfo, "distributed servable is available", {{"servable", spec_.name}});
+  } else {
+    Log(LogLevel::kError, "distributed servable is not available",
+        {{"servable", spec_.name}, {"error", state.message()}});
+  }
+}
+
+bool DistributedServable::WaitForStop() {
+  const Deadline deadline = Deadline::After(kStep);
+  MutexLock lock(mutex_);
+  while (!stopping_) {
+    if (!changed_.WaitUntil(mutex_, deadline)) break;
+  }
+  return stopping_;
+}
+
+bool DistributedServable::stopping() {
+  MutexLock lock(mutex_);
+  return stopping_;
+}
+
+}  // namespace pipeserve

@@ -1,0 +1,61 @@
+// A distributed servable between its agents and the clients.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "agent/agent_hub.h"
+#include "base/mutex.h"
+#include "pipeserve/server.h"
+#include "scheduler/servable.h"
+#include "server/dispatcher.h"
+
+namespace pipeserve {
+
+// Publishes the servable when its group of agents is ready, takes it back when the group is lost,
+// and publishes it again with the next one. Thread-safe.
+class DistributedServable {
+ public:
+  // Opens the agents' door; name and version are reserved in `dispatcher`, which outlives this.
+  // Errors: those of the rank table; kUnavailable (the port cannot be bound).
+  static Result<std::unique_ptr<DistributedServable>> Start(
+      const ServableSpec& spec, const DistributedServableOptions& options,
+      const SchedulerOptions& scheduler, Dispatcher* dispatcher);
+  ~DistributedServable();  // Stop().
+
+  const ServableSpec& spec() const { return spec_; }
+  const std::string& address() const { return hub_->address(); }
+
+  // See Server::WaitReady().
+  Status WaitReady(Deadline deadline);
+
+  // Lets what runs finish, then tells the agents. Idempotent.
+  void Stop();
+
+ private:
+  DistributedServable(ServableSpec spec, const SchedulerOptions& scheduler, Dispatcher* dispatcher,
+                      std::unique_ptr<AgentHub> hub);
+
+  void Run();
+  // Serves with one group until it is lost or Stop() is called.
+  void Serve(std::shared_ptr<Executor> group);
+  void SetState(Status state);
+  // True when Stop() has been called; waits a little for it.
+  bool WaitForStop();
+  bool stopping();
+
+  const ServableSpec spec_;
+  const SchedulerOptions scheduler_;
+  Dispatcher& dispatcher_;
+  const std::unique_ptr<AgentHub> hub_;
+
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  Status state_ GUARDED_BY(mutex_);  // Success while it is served.
+  Mutex stop_mutex_;
+  std::jthread waiter_;  // Last, so it is joined before anything it reads is destroyed.
+};
+
+}  // namespace pipeserve

@@ -1,0 +1,54 @@
+#include "server/rest_service.h"
+
+#include <utility>
+
+#include "server/rest_reply.h"
+#include "server/rest_request.h"
+#include "server/rest_url.h"
+
+namespace pipeserve {
+namespace {
+
+int HttpStatus(StatusCode code) {
+  switch (code) {
+    case StatusCode::kInvalidArgument:
+      return 400;
+    case StatusCode::kNotFound:
+      return 404;
+    case StatusCode::kResourceExhausted:
+      return 429;
+    case StatusCode::kUnavailable:
+    case StatusCode::kCancelled:
+      return 503;
+    case StatusCode::kDeadlineExceeded:
+      return 504;
+    default:
+      return 500;
+  }
+}
+
+}  // namespace
+
+Result<ClientRequest> ReadRestRequest(std::string_view url, const std::string& body) {
+  if (body.empty()) return InvalidArgument("http message invalid, the body is empty");
+  ClientRequest request;
+  PIPESERVE_ASSIGN_OR_RETURN(request.instances, ParseRestBody(body));
+  PIPESERVE_ASSIGN_OR_RETURN(RestTarget target, ParseRestUrl(url));
+  request.servable = std::move(target.servable);
+  request.method = std::move(target.method);
+  request.version = target.version;
+  return request;
+}
+
+RestAnswer AnswerReply(const ClientReply& reply) {
+  if (!reply.error.ok()) return AnswerError(reply.error);
+  Result<std::string> body = WriteRestReply(reply.output_names, reply.instances);
+  if (!body.ok()) return AnswerError(body.status());
+  return {200, *std::move(body)};
+}
+
+RestAnswer AnswerError(const Status& error) {
+  return {HttpStatus(error.code()), WriteRestError(error.message())};
+}
+
+}  // namespace pipeserve

@@ -1,0 +1,39 @@
+"""Serving of multi-graph models: pipelines in Python, everything else native.
+
+``server`` starts servables and doors, ``server.register`` and ``server.distributed`` describe
+them in ``servable_config.py``, ``client`` calls them, ``export`` writes models.
+"""
+
+from pipeserve_native._core import __version__
+from pipeserve_native._errors import (
+    AbortedError,
+    AlreadyExistsError,
+    CancelledError,
+    DeadlineExceededError,
+    Error,
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+    UnavailableError,
+    UnimplementedError,
+)
+from pipeserve_native.model import Model
+
+__all__ = [
+    "AbortedError",
+    "AlreadyExistsError",
+    "CancelledError",
+    "DeadlineExceededError",
+    "Error",
+    "FailedPreconditionError",
+    "InternalError",
+    "InvalidArgumentError",
+    "Model",
+    "NotFoundError",
+    "ResourceExhaustedError",
+    "UnavailableError",
+    "UnimplementedError",
+    "__version__",
+]

@@ -1,0 +1,214 @@
+"""The command ``pipeserve``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeserve_native import __version__, _demo, server
+from pipeserve_native._registry import DistributedDeclaration
+from pipeserve_native.client import Client
+from pipeserve_native.server import _config, distributed
+
+_EXAMPLES = """examples:
+  pipeserve export-demo demo
+  pipeserve serve demo/matmul --rank-table demo/rank_table_8pcs.json
+  pipeserve agent 127.0.0.1:6200 --models demo/model
+  pipeserve infer localhost:5500 matmul predict --input x=x.npy --input y=y.npy
+"""
+
+
+class _UsageError(Exception):
+    """The arguments make no sense together."""
+
+
+def _add_serve(commands: Any) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="serve one servable",
+        description="Serves the servable in DIR, which holds servable_config.py, until Ctrl-C.",
+    )
+    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("--name", help="must be the name of DIR, which is the default")
+    parser.add_argument("--version-number", type=int, default=0, help="0 is the newest")
+    parser.add_argument("--grpc-address", default="127.0.0.1:5500", help="'' for none")
+    parser.add_argument("--rest-address", default="127.0.0.1:1500", help="'' for none")
+    parser.add_argument("--rank-table", help="of a distributed servable")
+    parser.add_argument("--distributed-address", default="127.0.0.1:6200")
+    parser.add_argument("--wait-agents", type=int, default=0, metavar="SECONDS")
+    parser.add_argument("--max-inflight", type=int, default=4, help="requests that run at once")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    parent, name = os.path.split(os.path.realpath(args.directory))
+    if args.name not in (None, name):
+        raise _UsageError(f"--name is {args.name}, but the directory is called {name}")
+    _config.check_config_file(parent, name)
+    declaration = _config.load_config(parent, name).declaration
+    server.configure(max_inflight=args.max_inflight)
+    if isinstance(declaration, DistributedDeclaration):
+        if args.rank_table is None:
+            raise _UsageError(f"{name} is declared as distributed: --rank-table is needed")
+        distributed.start_servable(
+            parent,
+            name,
+            os.path.abspath(args.rank_table),
+            args.version_number,
+            args.distributed_address,
+            args.wait_agents,
+        )
+    else:
+        server.start_servables(server.ServableStartConfig(parent, name, 0, args.version_number))
+    if args.grpc_address:
+        server.start_grpc_server(args.grpc_address)
+    if args.rest_address:
+        server.start_restful_server(args.rest_address)
+
+
+def _add_agent(commands: Any) -> None:
+    parser = commands.add_parser(
+        "agent",
+        help="run this machine's agents",
+        description="Starts the agents whose files are MODELS/device<r>/*.mindir, until Ctrl-C. "
+        "Graphs are numbered in the order of their file names.",
+    )
+    parser.add_argument("address", metavar="ADDRESS", help="the server's distributed address")
+    parser.add_argument("--models", required=True, metavar="DIR")
+    parser.add_argument("--start-port", type=int, default=7000)
+    parser.add_argument("--agent-ip", help="with --rank-start")
+    parser.add_argument("--rank-start", type=int, help="with --agent-ip")
+    parser.add_argument("--threads", type=int, default=1, help="of one graph call")
+    parser.set_defaults(run=_agent)
+
+
+def _device_directories(models: str) -> list[str]:
+    prefix = "device"
+    numbers = sorted(
+        int(entry[len(prefix) :])
+        for entry in os.listdir(models)
+        if entry.startswith(prefix) and entry[len(prefix) :].isdecimal()
+    )
+    if not numbers:
+        raise _UsageError(f"there is no directory device<r> in {models}")
+    return [os.path.abspath(os.path.join(models, f"{prefix}{number}")) for number in numbers]
+
+
+def _agent(args: argparse.Namespace) -> None:
+    model_files = []
+    group_files = []
+    for directory in _device_directories(args.models):
+        names = sorted(name for name in os.listdir(directory) if name.endswith(".mindir"))
+        model_files.append([os.path.join(directory, name) for name in names])
+        group = os.path.join(directory, "group_config.pb")
+        if os.path.exists(group):
+            group_files.append([group])
+    distributed.startup_agents(
+        args.address,
+        model_files,
+        group_files or None,
+        args.start_port,
+        args.agent_ip,
+        args.rank_start,
+        threads=args.threads,
+    )
+
+
+def _add_infer(commands: Any) -> None:
+    parser = commands.add_parser(
+        "infer",
+        help="call a method",
+        description="Calls a method or pipeline and prints its result.",
+    )
+    parser.add_argument("address", metavar="ADDRESS")
+    parser.add_argument("servable")
+    parser.add_argument("method")
+    parser.add_argument("--version-number", type=int, default=0, help="0 is the newest")
+    inputs = parser.add_mutually_exclusive_group(required=True)
+    inputs.add_argument(
+        "--input", action="append", metavar="NAME=FILE.npy", help="one input, from a numpy file"
+    )
+    inputs.add_argument("--json", metavar="TEXT", help="one instance or a list of them")
+    parser.set_defaults(run=_infer)
+
+
+def _read_inputs(inputs: Sequence[str]) -> dict[str, Any]:
+    instance = {}
+    for item in inputs:
+        name, equals, path = item.partition("=")
+        if not equals or not name:
+            raise _UsageError(f"--input should be NAME=FILE.npy, but is {item}")
+        instance[name] = np.load(path, allow_pickle=False)
+    return instance
+
+
+def _to_arrays(value: Any) -> Any:
+    """Lists of a JSON instance become arrays, numbers and text stay."""
+    return np.asarray(value) if isinstance(value, list) else value
+
+
+def _read_json(text: str) -> list[dict[str, Any]]:
+    try:
+        parsed = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _UsageError(f"--json: {error}") from error
+    instances = parsed if isinstance(parsed, list) else [parsed]
+    if not all(isinstance(instance, dict) for instance in instances):
+        raise _UsageError("--json should be an object or a list of objects")
+    return [{name: _to_arrays(value) for name, value in item.items()} for item in instances]
+
+
+def _infer(args: argparse.Namespace) -> int:
+    client = Client(args.address, args.servable, args.method, args.version_number)
+    instances = [_read_inputs(args.input)] if args.input else _read_json(args.json)
+    reply = client.infer(instances)
+    for item in reply if isinstance(reply, list) else [reply]:
+        for name, value in item.items():
+            print(f"{name}: {value}")
+    return 0 if isinstance(reply, list) and not any("error" in item for item in reply) else 1
+
+
+def _add_export_demo(commands: Any) -> None:
+    parser = commands.add_parser(
+        "export-demo",
+        help="write a complete example",
+        description="Writes a model of two graphs cut over eight ranks, its servable_config.py, "
+        "a rank table and the three scripts that serve and call it.",
+    )
+    parser.add_argument("directory", metavar="DIR")
+    parser.set_defaults(run=lambda args: _demo.write(args.directory))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pipeserve",
+        description="Serves models of several graphs.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"pipeserve {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_serve, _add_agent, _add_infer, _add_export_demo):
+        add(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; 0 is success, 1 failure, 2 wrong usage."""
+    args = _parser().parse_args(arguments)
+    try:
+        return args.run(args) or 0
+    except _UsageError as error:
+        print(f"pipeserve {args.command}: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, OSError, ValueError) as error:
+        print(f"pipeserve {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 1

@@ -1,0 +1,112 @@
+"""One exception class per status code; every one of them is a ``RuntimeError``."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+_logger = logging.getLogger("pipeserve_native")
+
+
+class Error(RuntimeError):
+    """Anything that pipeserve_native reports; ``code`` is gRPC's number for it."""
+
+    code: ClassVar[int] = 2
+
+
+class CancelledError(Error):
+    """The work was given up, usually because the server stops."""
+
+    code = 1
+
+
+class InvalidArgumentError(Error, ValueError):
+    """A value that can never work."""
+
+    code = 3
+
+
+class DeadlineExceededError(Error, TimeoutError):
+    """The time was up."""
+
+    code = 4
+
+
+class NotFoundError(Error):
+    """There is no such servable, method or file."""
+
+    code = 5
+
+
+class AlreadyExistsError(Error):
+    """It is already there, or already runs."""
+
+    code = 6
+
+
+class ResourceExhaustedError(Error):
+    """A limit is reached; trying later may help."""
+
+    code = 8
+
+
+class FailedPreconditionError(Error):
+    """Not possible in the present state."""
+
+    code = 9
+
+
+class AbortedError(Error):
+    """A peer failed in the middle."""
+
+    code = 10
+
+
+class UnimplementedError(Error, NotImplementedError):
+    """Not supported."""
+
+    code = 12
+
+
+class InternalError(Error):
+    """User code raised, or the core failed."""
+
+    code = 13
+
+
+class UnavailableError(Error):
+    """The other side is not there; trying later may help."""
+
+    code = 14
+
+
+_CLASSES: dict[int, type[Error]] = {
+    cls.code: cls
+    for cls in (
+        CancelledError,
+        InvalidArgumentError,
+        DeadlineExceededError,
+        NotFoundError,
+        AlreadyExistsError,
+        ResourceExhaustedError,
+        FailedPreconditionError,
+        AbortedError,
+        UnimplementedError,
+        InternalError,
+        UnavailableError,
+    )
+}
+
+
+def from_status(code: int, message: str) -> Error:
+    """The exception for a status of the core."""
+    return _CLASSES.get(code, Error)(message)
+
+
+def describe_failure(function: str, exception: BaseException) -> tuple[int, str]:
+    """Code and text of what a user's function raised. The traceback goes to the log alone."""
+    if isinstance(exception, Error):
+        _logger.warning("%s failed: %s", function, exception)
+        return exception.code, str(exception)
+    _logger.error("%s failed", function, exc_info=exception)
+    return InternalError.code, f"{type(exception).__name__}: {exception}"

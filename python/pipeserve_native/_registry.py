@@ -1,0 +1,213 @@
+"""What one ``servable_config.py`` registers: its declaration, methods and pipelines.
+
+While a config is being loaded, its registry is in a context variable. A config that somebody
+imports by hand registers under the name of its directory instead, and cannot run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeserve_native import _core
+from pipeserve_native._errors import FailedPreconditionError, InvalidArgumentError
+
+CONFIG_FILE = "servable_config.py"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDeclaration:
+    """A servable whose graphs run in the server's process."""
+
+    servable_file: tuple[str, ...]
+    model_format: str
+    with_batch_dim: bool
+    without_batch_dim_inputs: tuple[int, ...]
+    options: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DistributedDeclaration:
+    """A servable whose graphs run in agents."""
+
+    rank_size: int
+    stage_size: int
+    with_batch_dim: bool
+    without_batch_dim_inputs: tuple[int, ...]
+
+
+Declaration = LocalDeclaration | DistributedDeclaration
+
+
+@dataclass(frozen=True, slots=True)
+class HostStep:
+    """A preprocess or postprocess: a Python function or the name of a native one."""
+
+    function: Callable[..., Any] | str
+    name: str
+    is_pipeline: bool
+    inputs: list[_core.DataSource]
+    output_count: int
+
+    def build(self, kind: str) -> _core.HostStep:
+        """The step for the core. ``kind`` is preprocess or postprocess."""
+        return _core.HostStep(self._host_function(kind), self.inputs, self.output_count)
+
+    def _host_function(self, kind: str) -> _core.HostFunction:
+        if isinstance(self.function, str):
+            native = _core.native_function(self.function)
+            if native is None:
+                raise InvalidArgumentError(f" {kind} {self.function} not defined")
+            return native
+        make = _core.generator_function if self.is_pipeline else _core.instance_function
+        return make(self.function, self.name, self.output_count)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A recorded data flow."""
+
+    name: str
+    input_names: list[str]
+    output_names: list[str]
+    preprocess: HostStep | None
+    graph: _core.GraphStep
+    postprocess: HostStep | None
+    outputs: list[_core.DataSource]
+
+    def build(self) -> _core.MethodSpec:
+        """The method for the core."""
+        return _core.MethodSpec(
+            name=self.name,
+            input_names=self.input_names,
+            output_names=self.output_names,
+            preprocess=self.preprocess.build("preprocess") if self.preprocess else None,
+            graph=self.graph,
+            postprocess=self.postprocess.build("postprocess") if self.postprocess else None,
+            outputs=self.outputs,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A function that clients call and that calls methods."""
+
+    name: str
+    input_names: list[str]
+    output_names: list[str]
+    function: Callable[..., Any]
+
+    def build(self) -> _core.PipelineSpec:
+        """The pipeline for the core."""
+        return _core.PipelineSpec(
+            name=self.name,
+            input_names=self.input_names,
+            output_names=self.output_names,
+            function=_core.instance_function(self.function, self.name, len(self.output_names)),
+        )
+
+
+@dataclass(slots=True)
+class Binding:
+    """Where a loaded servable runs."""
+
+    server: _core.Server
+    version: int
+
+
+@dataclass(slots=True)
+class Registry:
+    """The registrations of one servable."""
+
+    name: str
+    declaration: Declaration | None = None
+    methods: dict[str, Method] = field(default_factory=dict)
+    pipelines: dict[str, Pipeline] = field(default_factory=dict)
+    graph_counts: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Per subgraph how many inputs and outputs the methods give it."""
+    function_counts: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    """The same per kind and name of a preprocess or postprocess."""
+    binding: Binding | None = None
+    """Set while the servable is loaded."""
+
+    def declare(self, declaration: Declaration) -> None:
+        """Keeps the one declaration of the servable."""
+        if self.declaration is not None:
+            raise InvalidArgumentError(
+                f"Servable {self.name} has already been declared as: {self.declaration}"
+            )
+        self.declaration = declaration
+
+    def add_method(self, method: Method) -> None:
+        """Keeps a method."""
+        if method.name in self.methods:
+            raise InvalidArgumentError(f"Method {method.name} has been registered more than once.")
+        self.methods[method.name] = method
+
+    def add_pipeline(self, pipeline: Pipeline) -> None:
+        """Keeps a pipeline."""
+        if pipeline.name in self.pipelines:
+            raise InvalidArgumentError(
+                f"Raise failed: Pipeline {pipeline.name} has been registered more than once."
+            )
+        self.pipelines[pipeline.name] = pipeline
+
+    def count_graph(self, subgraph: int, inputs: int, outputs: int) -> None:
+        """All methods must give a subgraph as many inputs, and want as many outputs."""
+        if self.declaration is None:
+            raise InvalidArgumentError(
+                f"RegisterInputOutputInfo failed, cannot find servable {self.name}"
+            )
+        old = self.graph_counts.setdefault(subgraph, (inputs, outputs))
+        for what, new, known in (("inputs", inputs, old[0]), ("outputs", outputs, old[1])):
+            if new != known:
+                raise InvalidArgumentError(
+                    f"RegisterInputOutputInfo failed, {what} count {new} not match "
+                    f"old count {known}"
+                )
+
+    def count_function(self, kind: str, function: str, inputs: int, outputs: int) -> None:
+        """All methods must use a preprocess or postprocess in the same way."""
+        old = self.function_counts.setdefault((kind, function), (inputs, outputs))
+        for what, new, known in (("inputs", inputs, old[0]), ("outputs", outputs, old[1])):
+            if new != known:
+                raise InvalidArgumentError(
+                    f"{kind} '{self.name}.{function}' {what} count {new} not match "
+                    f"last registered count {known}"
+                )
+
+    def build(self, version: int) -> _core.ServableSpec:
+        """Everything, for the core."""
+        if self.declaration is None:
+            raise FailedPreconditionError(f"Servable {self.name} is not declared in {CONFIG_FILE}")
+        return _core.ServableSpec(
+            name=self.name,
+            version=version,
+            methods=[method.build() for method in self.methods.values()],
+            pipelines=[pipeline.build() for pipeline in self.pipelines.values()],
+            with_batch_dim=self.declaration.with_batch_dim,
+            without_batch_dim_inputs=list(self.declaration.without_batch_dim_inputs),
+        )
+
+
+loading: ContextVar[Registry | None] = ContextVar("pipeserve_loading", default=None)
+_by_hand: dict[str, Registry] = {}
+
+
+def current() -> Registry:
+    """The registry of the config that is running now."""
+    registry = loading.get()
+    if registry is not None:
+        return registry
+    frame = sys._getframe(1)
+    while frame is not None:
+        path = os.path.realpath(frame.f_code.co_filename)
+        if os.path.basename(path) == CONFIG_FILE:
+            name = os.path.basename(os.path.dirname(path))
+            return _by_hand.setdefault(name, Registry(name))
+        frame = frame.f_back  # type: ignore[assignment]
+    raise FailedPreconditionError(f"Failed to obtain the directory of {CONFIG_FILE}")

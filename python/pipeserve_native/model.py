@@ -1,0 +1,56 @@
+"""One model file, run in this process: no server, no pipeline."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeserve_native import _checks, _core
+
+__all__ = ["Model", "TensorInfo"]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """What a graph takes or gives; a dimension of -1 is known only when a call comes."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+class Model:
+    """A loaded ``.mindir`` file. Thread-safe.
+
+    >>> model = Model("matmul_0.mindir")
+    >>> (y,) = model.run(x)
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        dec_key: bytes | None = None,
+        dec_mode: str = "AES-GCM",
+        threads: int = 1,
+    ) -> None:
+        key, mode = _checks.check_decryption(dec_key, dec_mode)
+        _checks.check_int("threads", threads, 1)
+        self._model = _core.Model(os.fspath(path), key=key or b"", mode=mode, threads=threads)
+
+    @property
+    def inputs(self) -> list[TensorInfo]:
+        """What ``run`` takes, in order."""
+        return [TensorInfo(*info) for info in self._model.inputs]
+
+    @property
+    def outputs(self) -> list[TensorInfo]:
+        """What ``run`` returns, in order."""
+        return [TensorInfo(*info) for info in self._model.outputs]
+
+    def run(self, *inputs: Any) -> tuple[Any, ...]:
+        """Runs the graph; always a tuple, one value per output."""
+        return self._model.run(inputs)

@@ -1,0 +1,120 @@
+"""Starts servables and the doors through which clients call them.
+
+    server.start_servables(server.ServableStartConfig(directory, "calculator", device_ids=0))
+    server.start_grpc_server("127.0.0.1:5500")
+    server.start_restful_server("127.0.0.1:1500")
+
+The process then lives until ``stop()``, SIGINT or SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pipeserve_native import _checks, _core
+from pipeserve_native._errors import InvalidArgumentError
+from pipeserve_native.server import distributed, master, register
+from pipeserve_native.server._servables import ServableStartConfig, start_servables
+from pipeserve_native.server._state import STATE, stop_on_exception
+
+__all__ = [
+    "SSLConfig",
+    "ServableStartConfig",
+    "configure",
+    "distributed",
+    "master",
+    "register",
+    "start_grpc_server",
+    "start_restful_server",
+    "start_servables",
+    "stop",
+]
+
+
+class SSLConfig:
+    """Files with which a door speaks TLS."""
+
+    def __init__(
+        self,
+        certificate: str,
+        private_key: str,
+        custom_ca: str | None = None,
+        verify_client: bool = False,
+    ) -> None:
+        self.certificate = _checks.check_str("certificate", certificate)
+        self.private_key = _checks.check_str("private_key", private_key)
+        self.verify_client = _checks.check_bool("verify_client", verify_client)
+        self.custom_ca = custom_ca
+        if verify_client:
+            _checks.check_str("custom_ca", custom_ca)
+
+    def _options(self) -> _core.SslOptions:
+        return _core.SslOptions(
+            certificate_file=self.certificate,
+            private_key_file=self.private_key,
+            custom_ca_file=(self.custom_ca or "") if self.verify_client else "",
+            verify_client=self.verify_client,
+        )
+
+
+def _ssl_options(config: SSLConfig | None) -> _core.SslOptions | None:
+    if config is None:
+        return None
+    if not isinstance(config, SSLConfig):
+        raise InvalidArgumentError("The type of ssl_config should be type of SSLConfig")
+    return config._options()
+
+
+def _message_bytes(max_msg_mb_size: int) -> int:
+    return _checks.check_int("max_msg_mb_size", max_msg_mb_size, 1, 512) << 20
+
+
+def configure(*, max_inflight: int = 4) -> None:
+    """Options of the server that is started next.
+
+    ``max_inflight``: requests of one servable that run at once.
+    """
+    STATE.configure(max_inflight)
+
+
+@stop_on_exception
+def start_grpc_server(
+    address: str, max_msg_mb_size: int = 100, ssl_config: SSLConfig | None = None
+) -> None:
+    """Opens the gRPC door at ``ip:port`` (port 0 picks a free one) or ``unix:<path>``."""
+    _checks.check_str("address", address)
+    prefix, _, path = address.partition(":")
+    if prefix == "unix" and path:
+        address = f"unix:{os.path.abspath(path)}"
+    bound = STATE.server.start_grpc(
+        address, max_message_bytes=_message_bytes(max_msg_mb_size), ssl=_ssl_options(ssl_config)
+    )
+    print(f"Serving: Serving gRPC server start success, listening on {bound}", flush=True)
+
+
+@stop_on_exception
+def start_restful_server(
+    address: str,
+    max_msg_mb_size: int = 100,
+    ssl_config: SSLConfig | None = None,
+    *,
+    http_status_codes: bool = False,
+) -> None:
+    """Opens the REST door at ``ip:port`` (port 0 picks a free one).
+
+    ``http_status_codes``: errors have HTTP status codes instead of 200.
+    """
+    _checks.check_str("address", address)
+    _checks.check_bool("http_status_codes", http_status_codes)
+    bound = STATE.server.start_rest(
+        address,
+        max_message_bytes=_message_bytes(max_msg_mb_size),
+        ssl=_ssl_options(ssl_config),
+        http_status_codes=http_status_codes,
+    )
+    print(f"Serving: Serving RESTful server start success, listening on {bound}", flush=True)
+
+
+def stop() -> None:
+    """Answers what is in flight, closes the doors and tells the agents. Idempotent."""
+    STATE.stop()

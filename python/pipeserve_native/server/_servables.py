@@ -1,0 +1,192 @@
+"""Starts servables whose graphs run in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+
+from pipeserve_native import _checks
+from pipeserve_native._errors import (
+    Error,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    UnimplementedError,
+)
+from pipeserve_native._registry import LocalDeclaration, Registry
+from pipeserve_native.server import _config
+from pipeserve_native.server._state import STATE, stop_on_exception
+
+_logger = logging.getLogger("pipeserve_native")
+
+
+class ServableStartConfig:
+    """Which servable to start, and how."""
+
+    def __init__(
+        self,
+        servable_directory: str,
+        servable_name: str,
+        device_ids: int | Sequence[int],
+        version_number: int = 0,
+        device_type: str | None = None,
+        dec_key: bytes | None = None,
+        dec_mode: str = "AES-GCM",
+        *,
+        threads: int = 1,
+    ) -> None:
+        self._servable_directory = _checks.check_str("servable_directory", servable_directory)
+        self._servable_name = _checks.check_str("servable_name", servable_name)
+        self._device_ids = _checks.check_int_list("device_ids", device_ids, 0)
+        self._version_number = _checks.check_int("version_number", version_number, 0)
+        if device_type is not None:
+            _checks.check_str("device_type", device_type)
+        self._device_type = device_type or "None"
+        self._dec_key, self._dec_mode = _checks.check_decryption(dec_key, dec_mode)
+        self._threads = _checks.check_int("threads", threads, 1)
+
+    @property
+    def servable_directory(self) -> str:
+        """The directory that holds the servable's."""
+        return self._servable_directory
+
+    @property
+    def servable_name(self) -> str:
+        """The name of the servable and of its directory."""
+        return self._servable_name
+
+    @property
+    def device_ids(self) -> tuple[int, ...]:
+        """Devices; on a CPU they make no difference."""
+        return self._device_ids
+
+    @property
+    def version_number(self) -> int:
+        """The version; 0 is the largest version directory."""
+        return self._version_number
+
+    @property
+    def device_type(self) -> str:
+        """The kind of device."""
+        return self._device_type
+
+    @property
+    def dec_key(self) -> bytes | None:
+        """The key of encrypted model files."""
+        return self._dec_key
+
+    @property
+    def dec_mode(self) -> str:
+        """How the key is used."""
+        return self._dec_mode
+
+    @property
+    def threads(self) -> int:
+        """Threads of one graph call."""
+        return self._threads
+
+
+def _check_items(configs: object) -> list[ServableStartConfig]:
+    wanted = "ServableStartConfig"
+    if isinstance(configs, ServableStartConfig):
+        return [configs]
+    if not isinstance(configs, (list, tuple)):
+        raise InvalidArgumentError(
+            f"Parameter 'servable_configs' should be {wanted}, list or tuple of {wanted}, "
+            f"but actually {type(configs)}"
+        )
+    for config in configs:
+        if not isinstance(config, ServableStartConfig):
+            raise InvalidArgumentError(
+                f"The item of parameter 'servable_configs' should be {wanted}, "
+                f"but actually {type(config)}"
+            )
+    return list(configs)
+
+
+def _check_device_type(config: ServableStartConfig) -> None:
+    if config.device_type.lower() not in ("none", "cpu"):
+        raise InvalidArgumentError(
+            f"The device type '{config.device_type}' of servable name {config.servable_name} is "
+            "inconsistent with current running environment, supported device type: 'None' or 'CPU'"
+        )
+
+
+Versions = dict[tuple[str, int], ServableStartConfig]
+
+
+def _resolve(configs: list[ServableStartConfig]) -> Versions:
+    """One config per name and version."""
+    resolved: Versions = {}
+    directories: dict[str, str] = {}
+    for config in configs:
+        directory, name = config.servable_directory, config.servable_name
+        _config.check_config_file(directory, name)
+        _check_device_type(config)
+        version = _config.resolve_version(directory, name, config.version_number)
+        if os.path.realpath(directories.setdefault(name, directory)) != os.path.realpath(directory):
+            raise InvalidArgumentError(
+                f"The servable directory of servable name {name} is different in multiple "
+                "configurations"
+            )
+        same = resolved.setdefault((name, version), config)
+        if (same.dec_key, same.dec_mode) != (config.dec_key, config.dec_mode):
+            raise InvalidArgumentError(
+                f"The dec key or dec mode of servable name {name} is different in multiple "
+                "configurations."
+            )
+    return resolved
+
+
+def announce(registry: Registry, directory: str, version: int) -> None:
+    """Says on stdout and in the log that a servable runs."""
+    methods = list(registry.pipelines or registry.methods)
+    print(
+        f"Serving: Start servable success, servable directory: '{directory}', "
+        f"servable name: '{registry.name}', version number: {version}",
+        flush=True,
+    )
+    _logger.info(
+        "Register success: worker address: in process, "
+        "servable: {name:%s, version:%d, method:[%s]}",
+        registry.name,
+        version,
+        ", ".join(methods),
+    )
+
+
+def _load(config: ServableStartConfig, version: int) -> None:
+    directory, name = config.servable_directory, config.servable_name
+    registry = _config.load_config(directory, name)
+    spec = registry.build(version)
+    declaration = registry.declaration
+    if not isinstance(declaration, LocalDeclaration):
+        raise FailedPreconditionError(
+            f"Servable {name} is declared as distributed, start it with distributed.start_servable"
+        )
+    if declaration.model_format == "om":
+        raise UnimplementedError(
+            f"Not support device type {config.device_type} and model type OM. "
+        )
+    folder = os.path.join(directory, name, str(version))
+    STATE.bind(registry, version)
+    STATE.server.load_local(
+        spec,
+        model_files=[os.path.join(folder, file) for file in declaration.servable_file],
+        key=config.dec_key,
+        mode=config.dec_mode,
+        threads=config.threads,
+    )
+    announce(registry, directory, version)
+
+
+@stop_on_exception
+def start_servables(
+    servable_configs: ServableStartConfig | Sequence[ServableStartConfig],
+) -> None:
+    """Loads servables; returns when all of them can be called."""
+    for (_, version), config in _resolve(_check_items(servable_configs)).items():
+        try:
+            _load(config, version)
+        except Error as error:
+            raise type(error)(f"Fail to start workers: {error}") from error

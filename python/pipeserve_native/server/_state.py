@@ -1,0 +1,118 @@
+"""The one server of this process and the thread that keeps the process alive for it."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import queue
+import threading
+from collections.abc import Callable
+from typing import ParamSpec
+
+from pipeserve_native import _checks, _core, _lifetime
+from pipeserve_native._registry import Binding, Registry
+
+_Params = ParamSpec("_Params")
+
+
+class _KeepAlive:
+    """A thread that ends with stop() or a signal, and until then keeps the process alive."""
+
+    def __init__(self, on_signal: Callable[[], None]) -> None:
+        # A SimpleQueue, as its put() may be called in a signal handler.
+        self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._signalled = functools.partial(self._wake.put, True)
+        self._on_signal = on_signal
+        self._thread = threading.Thread(target=self._run, name="pipeserve-keep-alive")
+        self._thread.start()
+        _lifetime.on_exit_signal(self._signalled)
+
+    def _run(self) -> None:
+        if self._wake.get():
+            self._on_signal()
+
+    def end(self) -> None:
+        _lifetime.off_exit_signal(self._signalled)
+        if threading.current_thread() is not self._thread:
+            self._wake.put(False)
+            self._thread.join()
+
+
+class ServerState:
+    """Creates the server when it is first needed; stop() makes way for a new one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._server: _core.Server | None = None
+        self._registries: list[Registry] = []
+        self._keep_alive: _KeepAlive | None = None
+        self._max_inflight = 4
+        self._max_enqueued_requests = 10_000
+        atexit.register(self.stop)
+
+    @property
+    def server(self) -> _core.Server:
+        """The running server."""
+        with self._lock:
+            if self._server is None:
+                _lifetime.start_housekeeping()
+                self._server = _core.Server(
+                    max_inflight=self._max_inflight,
+                    max_enqueued_requests=self._max_enqueued_requests,
+                )
+            return self._server
+
+    def configure(self, max_inflight: int) -> None:
+        """Options of the next server."""
+        self._max_inflight = _checks.check_int("max_inflight", max_inflight, 1)
+
+    def set_max_enqueued_requests(self, limit: int) -> None:
+        """Takes effect at once."""
+        _checks.check_int("max_enqueued_requests", limit, 1)
+        with self._lock:
+            self._max_enqueued_requests = limit
+            if self._server is not None:
+                self._server.set_max_enqueued_requests(limit)
+
+    def bind(self, registry: Registry, version: int) -> None:
+        """Lets the PipelineServables of a config run on the server."""
+        with self._lock:
+            registry.binding = Binding(self.server, version)
+            self._registries.append(registry)
+
+    def keep_alive(self) -> None:
+        """From now on the process lives until stop(), SIGINT or SIGTERM."""
+        with self._lock:
+            if self._keep_alive is None:
+                self._keep_alive = _KeepAlive(self.stop)
+
+    def stop(self) -> None:
+        """Answers what is in flight and closes everything. Idempotent."""
+        with self._lock:
+            server, self._server = self._server, None
+            registries, self._registries = self._registries, []
+            keep_alive, self._keep_alive = self._keep_alive, None
+        if server is not None:
+            server.stop()
+        for registry in registries:
+            registry.binding = None
+        if keep_alive is not None:
+            keep_alive.end()
+
+
+STATE = ServerState()
+
+
+def stop_on_exception(function: Callable[_Params, None]) -> Callable[_Params, None]:
+    """What a start function does when it fails, or is interrupted: stop() and raise again."""
+
+    @functools.wraps(function)
+    def start(*args: _Params.args, **kwargs: _Params.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except BaseException:
+            STATE.stop()
+            raise
+        STATE.keep_alive()
+
+    return start

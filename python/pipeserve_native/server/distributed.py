@@ -1,0 +1,144 @@
+"""Servables whose graphs run in agents, one per rank."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from pipeserve_native import _checks, _launcher, _registry
+from pipeserve_native._errors import Error, FailedPreconditionError, InvalidArgumentError
+from pipeserve_native._registry import DistributedDeclaration
+from pipeserve_native.server import _config, _servables
+from pipeserve_native.server._state import STATE, stop_on_exception
+from pipeserve_native.server.register import check_batch_dim
+
+__all__ = ["declare_servable", "start_servable", "startup_agents"]
+
+
+def declare_servable(
+    rank_size: int,
+    stage_size: int,
+    with_batch_dim: bool = True,
+    without_batch_dim_inputs: int | Sequence[int] | None = None,
+) -> None:
+    """In ``servable_config.py``: declares a servable of ``rank_size`` agents."""
+    _checks.check_int("rank_size", rank_size, 1)
+    _checks.check_int("stage_size", stage_size, 1)
+    batch_dim, without = check_batch_dim(with_batch_dim, without_batch_dim_inputs)
+    _registry.current().declare(DistributedDeclaration(rank_size, stage_size, batch_dim, without))
+
+
+def script_path(path: str) -> str:
+    """A path that is relative to the directory of the start script."""
+    return os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), path)
+
+
+def _start(
+    directory: str,
+    name: str,
+    rank_table_file: str,
+    version: int,
+    address: str,
+    wait_time: int,
+    call_timeout: float,
+) -> None:
+    registry = _config.load_config(directory, name)
+    spec = registry.build(version)
+    declaration = registry.declaration
+    if not isinstance(declaration, DistributedDeclaration):
+        raise FailedPreconditionError(
+            f"Servable {name} is not declared as distributed, start it with start_servables"
+        )
+    STATE.bind(registry, version)
+    STATE.server.start_distributed(
+        spec,
+        rank_size=declaration.rank_size,
+        stage_size=declaration.stage_size,
+        rank_table_file=rank_table_file,
+        address=address,
+        call_timeout=call_timeout,
+    )
+    STATE.server.wait_ready(name, version, wait_time or None)
+    _servables.announce(registry, directory, version)
+
+
+@stop_on_exception
+def start_servable(
+    servable_directory: str,
+    servable_name: str,
+    rank_table_json_file: str,
+    version_number: int = 1,
+    distributed_address: str = "0.0.0.0:6200",
+    wait_agents_time_in_seconds: int = 0,
+    *,
+    call_timeout_in_seconds: float = 10.0,
+) -> None:
+    """Waits at ``distributed_address`` for the agents; returns when all are ready.
+
+    ``wait_agents_time_in_seconds``: 0 waits for ever.
+    ``call_timeout_in_seconds``: for one graph call on all ranks.
+    """
+    directory = _checks.check_str("servable_directory", servable_directory)
+    name = _checks.check_str("servable_name", servable_name)
+    _checks.check_str("rank_table_json_file", rank_table_json_file)
+    _checks.check_int("version_number", version_number, 0)
+    _checks.check_str("distributed_address", distributed_address)
+    _checks.check_int("wait_agents_time_in_seconds", wait_agents_time_in_seconds, 0)
+    if not call_timeout_in_seconds > 0:
+        raise InvalidArgumentError("Parameter 'call_timeout_in_seconds' should be > 0")
+    _config.check_config_file(directory, name)
+    try:
+        _start(
+            directory,
+            name,
+            script_path(rank_table_json_file),
+            version_number or 1,
+            distributed_address,
+            wait_agents_time_in_seconds,
+            call_timeout_in_seconds,
+        )
+    except Error as error:
+        raise type(error)(f"Fail to start workers: {error}") from error
+
+
+def startup_agents(
+    distributed_address: str,
+    model_files: Sequence[Sequence[str] | str],
+    group_config_files: Sequence[Sequence[str] | str] | None = None,
+    agent_start_port: int = 7000,
+    agent_ip: str | None = None,
+    rank_start: int | None = None,
+    dec_key: bytes | None = None,
+    dec_mode: str = "AES-GCM",
+    *,
+    threads: int = 1,
+) -> None:
+    """Starts this machine's agents; returns when all of them are ready.
+
+    ``model_files``: per agent its files; the index within them is the subgraph number.
+    ``threads``: of one graph call in one agent.
+    The process then lives until an agent ends, SIGINT or SIGTERM; no agent outlives it.
+    """
+    _checks.check_str("distributed_address", distributed_address)
+    _checks.check_int("agent_start_port", agent_start_port, 1, 65535 - 7)
+    models = _checks.check_nested_str_list("model_files", model_files)
+    groups = None
+    if group_config_files is not None:
+        groups = _checks.check_nested_str_list("group_config_files", group_config_files)
+    key, mode = _checks.check_decryption(dec_key, dec_mode)
+    _checks.check_int("threads", threads, 1)
+    _launcher.startup_agents(
+        _launcher.Request(
+            distributed_address=distributed_address,
+            model_files=[[script_path(file) for file in files] for files in models],
+            group_config_files=groups
+            and [[script_path(file) for file in files] for files in groups],
+            agent_start_port=agent_start_port,
+            agent_ip=agent_ip,
+            rank_start=rank_start,
+            key=key,
+            mode=mode,
+            threads=threads,
+        )
+    )

@@ -1,0 +1,5 @@
+"""Limits of the server."""
+
+from pipeserve_native.server.master import context
+
+__all__ = ["context"]

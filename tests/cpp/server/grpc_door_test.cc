@@ -1,0 +1,193 @@
+#include "server/grpc_door.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "pipeserve/client.h"
+#include "server/temp_dir.h"
+#include "server/test_servable.h"
+#include "support/matchers.h"
+
+namespace pipeserve {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class GrpcDoorTest : public ::testing::Test {
+ protected:
+  ~GrpcDoorTest() override {
+    gate_.Open();
+    if (servable_ != nullptr) servable_->Stop();
+  }
+
+  void Serve(TestFunction::Body body = Echo) {
+    servable_ = TestServable("add", 1, std::move(body));
+    ASSERT_OK(dispatcher_.Reserve("add", 1));
+    dispatcher_.Publish("add", 1, servable_);
+  }
+
+  // Waits at the gate.
+  TestFunction::Body Blocked() {
+    return [this](const Instance& instance) -> Result<Instance> {
+      gate_.Pass();
+      return instance;
+    };
+  }
+
+  std::unique_ptr<GrpcDoor> Open(ListenOptions options = AnyPort()) {
+    auto door = GrpcDoor::Open(options, &dispatcher_);
+    EXPECT_OK(door);
+    return *std::move(door);
+  }
+
+  static ListenOptions AnyPort() {
+    ListenOptions options;
+    options.address = "127.0.0.1:0";
+    return options;
+  }
+
+  static std::unique_ptr<Client> Connect(const std::string& address, ClientOptions options = {}) {
+    options.address = address;
+    options.servable = "add";
+    options.method = "predict";
+    auto client = Client::Create(options);
+    EXPECT_OK(client);
+    return *std::move(client);
+  }
+
+  static std::vector<NamedInstance> Values(std::initializer_list<float> values) {
+    std::vector<NamedInstance> instances;
+    for (const float value : values) {
+      instances.push_back({{"x", Tensor::Of<float>({1}, {value})}});
+    }
+    return instances;
+  }
+
+  TempDir dir_;
+  Gate gate_;
+  Dispatcher dispatcher_{100};
+  std::shared_ptr<Servable> servable_;
+};
+
+TEST_F(GrpcDoorTest, RequestComesBackWithItsValues) {
+  Serve();
+  const auto door = Open();
+  const auto reply = Connect(door->address())->Infer(Values({1.5f, 2.5f}));
+  ASSERT_OK(reply);
+  EXPECT_THAT(reply->errors, IsEmpty());
+  ASSERT_THAT(reply->instances, SizeIs(2));
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_THAT(reply->instances[i], SizeIs(1));
+    EXPECT_EQ(reply->instances[i][0].first, "y");
+    EXPECT_EQ(reply->instances[i][0].second.ToString(), "float32[1]");
+    EXPECT_EQ(*reply->instances[i][0].second.data_as<float>(), 1.5f + i);
+  }
+}
+
+TEST_F(GrpcDoorTest, ErrorsTravelInsideTheReply) {
+  const auto door = Open();
+  const auto reply = Connect(door->address())->Infer(Values({1}));
+  ASSERT_OK(reply);
+  EXPECT_THAT(reply->instances, IsEmpty());
+  ASSERT_THAT(reply->errors, SizeIs(1));
+  EXPECT_EQ(reply->errors[0].code, 2);
+  EXPECT_EQ(reply->errors[0].message,
+            "Request servable(add) method(predict) , servable is not available");
+}
+
+TEST_F(GrpcDoorTest, UnixSocketsWork) {
+  Serve();
+  const std::string address = "unix:" + dir_.File("socket");
+  const auto door = Open({.address = address});
+  EXPECT_EQ(door->address(), address);
+  EXPECT_OK(Connect(address)->Infer(Values({1})));
+}
+
+TEST_F(GrpcDoorTest, TheClientsDeadlineIsTheRequests) {
+  Serve(Blocked());
+  const auto door = Open();
+  ClientOptions options;
+  options.timeout = std::chrono::milliseconds(200);
+  const auto client = Connect(door->address(), options);
+  EXPECT_EQ(client->Infer(Values({1})).status().code(), StatusCode::kDeadlineExceeded);
+  gate_.Open();  // The door waits for it.
+}
+
+TEST_F(GrpcDoorTest, AMessageBeyondTheLimitIsRefusedBothWays) {
+  Serve([](const Instance& instance) -> Result<Instance> {
+    if (instance[0].byte_size() > 4) return instance;
+    return Instance{Tensor(DataType::kInt8, Shape{100'000})};
+  });
+  const auto door = Open({.address = "127.0.0.1:0", .max_message_bytes = 10'000});
+  const auto client = Connect(door->address());
+  const NamedInstance large = {{"x", Tensor(DataType::kInt8, Shape{100'000})}};
+  EXPECT_EQ(client->Infer(std::span(&large, 1)).status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(client->Infer(Values({1})).status().code(), StatusCode::kResourceExhausted);
+}
+
+TEST_F(GrpcDoorTest, AddressErrorsAreTheOriginals) {
+  const auto error = [this](const std::string& address) {
+    return GrpcDoor::Open({.address = address}, &dispatcher_).status();
+  };
+  EXPECT_ERROR(error("localhost"), kInvalidArgument,
+               "The format of the Serving gRPC address 'localhost' is illegal");
+  EXPECT_ERROR(error("unix:"), kInvalidArgument, "Empty grpc server unix domain socket address");
+  EXPECT_ERROR(error("unix:" + dir_.File("no/such/socket")), kUnavailable,
+               "create server failed, address unix:");
+  const auto door = Open();
+  EXPECT_EQ(error(door->address()),
+            Unavailable("Serving Error: Serving gRPC server start failed, create server failed, "
+                        "address " +
+                        door->address()));
+}
+
+TEST_F(GrpcDoorTest, TlsWithVerifiedClients) {
+  Serve();
+  MakeCertificate(dir_, "server");
+  MakeCertificate(dir_, "client");
+  SslOptions ssl{.certificate_file = dir_.File("server.crt"),
+                 .private_key_file = dir_.File("server.key"),
+                 .custom_ca_file = dir_.File("client.crt"),
+                 .verify_client = true};
+  const auto door = Open({.address = "127.0.0.1:0", .ssl = ssl});
+  ClientOptions options;
+  options.timeout = std::chrono::seconds(10);
+  options.ssl = {.certificate_file = dir_.File("client.crt"),
+                 .private_key_file = dir_.File("client.key"),
+                 .custom_ca_file = dir_.File("server.crt")};
+  EXPECT_OK(Connect(door->address(), options)->Infer(Values({1})));
+  options.ssl = {.custom_ca_file = dir_.File("server.crt")};
+  EXPECT_EQ(Connect(door->address(), options)->Infer(Values({1})).status().code(),
+            StatusCode::kUnavailable);
+}
+
+TEST_F(GrpcDoorTest, MissingAndBrokenCertificatesAreErrors) {
+  SslOptions ssl{.certificate_file = dir_.File("none.crt"),
+                 .private_key_file = dir_.File("none.key")};
+  EXPECT_ERROR(GrpcDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, &dispatcher_),
+               kInvalidArgument, "none.key");
+  MakeCertificate(dir_, "server");
+  ssl = {.certificate_file = dir_.File("server.key"), .private_key_file = dir_.File("server.crt")};
+  EXPECT_ERROR(GrpcDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, &dispatcher_), kUnavailable,
+               "create server failed");
+}
+
+TEST_F(GrpcDoorTest, ClosingWaitsForWhatWasAccepted) {
+  Serve(Blocked());
+  auto door = Open();
+  const auto client = Connect(door->address());
+  std::promise<Result<InferReply>> answered;
+  client->InferAsync(Values({1}),
+                     [&](Result<InferReply> reply) { answered.set_value(std::move(reply)); });
+  ASSERT_TRUE(gate_.WaitForArrivals(1));
+  std::thread closer([&] { door->Close(); });
+  gate_.Open();
+  EXPECT_OK(answered.get_future().get());
+  closer.join();
+}
+
+}  // namespace
+}  // namespace pipeserve

@@ -1,0 +1,357 @@
+#include "server/http_door.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "server/temp_dir.h"
+#include "server/test_servable.h"
+#include "support/matchers.h"
+
+namespace pipeserve {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+// A client that sends exactly what a test says.
+class RawClient {
+ public:
+  explicit RawClient(const std::string& address, SSL_CTX* tls = nullptr) {
+    sockaddr_in peer{};
+    peer.sin_family = AF_INET;
+    peer.sin_port = htons(std::stoi(address.substr(address.rfind(':') + 1)));
+    ::inet_pton(AF_INET, "127.0.0.1", &peer.sin_addr);
+    fd_ = ::socket(AF_INET, SOCK_STREAM, 0);
+    const timeval limit{.tv_sec = 10, .tv_usec = 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&peer), sizeof(peer)) == 0;
+    if (tls == nullptr) return;
+    ssl_ = SSL_new(tls);
+    SSL_set_fd(ssl_, fd_);
+    connected_ = connected_ && SSL_connect(ssl_) == 1;
+  }
+  ~RawClient() {
+    SSL_free(ssl_);
+    ::close(fd_);
+  }
+
+  bool connected() const { return connected_; }
+
+  // False when the server does not take it all.
+  bool Send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t sent = ssl_ != nullptr
+                               ? SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size()))
+                               : ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return false;
+      bytes.remove_prefix(sent);
+    }
+    return true;
+  }
+
+  // The next response with its body; what came before the end when the connection ends.
+  std::string Receive() {
+    while (!HasResponse()) {
+      char part[4096];
+      const ssize_t got =
+          ssl_ != nullptr ? SSL_read(ssl_, part, sizeof(part)) : ::recv(fd_, part, sizeof(part), 0);
+      if (got <= 0) return std::exchange(input_, "");
+      input_.append(part, got);
+    }
+    std::string response = input_.substr(0, response_size_);
+    input_.erase(0, response_size_);
+    return response;
+  }
+
+  std::string Ask(std::string_view request) {
+    Send(request);
+    return Receive();
+  }
+
+ private:
+  bool HasResponse() {
+    const size_t head = input_.find("\r\n\r\n");
+    if (head == std::string::npos) return false;
+    const std::string field = "Content-Length: ";
+    const size_t at = input_.find(field);
+    const size_t length = at < head ? std::stoul(input_.substr(at + field.size())) : 0;
+    response_size_ = head + 4 + length;
+    return input_.size() >= response_size_;
+  }
+
+  int fd_ = -1;
+  SSL* ssl_ = nullptr;
+  bool connected_ = false;
+  std::string input_;
+  size_t response_size_ = 0;
+};
+
+std::string Post(const std::string& url, const std::string& body, const std::string& fields = "") {
+  return "POST " + url + " HTTP/1.1\r\nHost: h\r\n" + fields +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+std::string PostValue(int value) {
+  return Post("/model/add:predict", "{\"instances\": {\"x\": " + std::to_string(value) + "}}");
+}
+
+std::string BodyOf(const std::string& response) {
+  const size_t head = response.find("\r\n\r\n");
+  return head == std::string::npos ? response : response.substr(head + 4);
+}
+
+class HttpDoorTest : public ::testing::Test {
+ protected:
+  ~HttpDoorTest() override {
+    gate_.Open();
+    if (servable_ != nullptr) servable_->Stop();
+  }
+
+  void Serve(TestFunction::Body body = Echo) {
+    servable_ = TestServable("add", 1, std::move(body));
+    ASSERT_OK(dispatcher_.Reserve("add", 1));
+    dispatcher_.Publish("add", 1, servable_);
+  }
+
+  std::unique_ptr<HttpDoor> Open(ListenOptions options = {}) {
+    options.address = "127.0.0.1:0";
+    auto door = HttpDoor::Open(options, &dispatcher_);
+    EXPECT_OK(door);
+    return *std::move(door);
+  }
+
+  TempDir dir_;
+  Gate gate_;
+  Dispatcher dispatcher_{100};
+  std::shared_ptr<Servable> servable_;
+};
+
+TEST_F(HttpDoorTest, RequestComesBackAsJson) {
+  Serve();
+  const auto door = Open();
+  RawClient client(door->address());
+  const std::string response =
+      client.Ask(Post("/model/add/version/1:predict",
+                      R"({"instances": [{"x": [[1.5, 2], [3, 4]]}, {"x": "text"}]})"));
+  EXPECT_THAT(response, HasSubstr("elements type is not equal"));
+  const std::string good = client.Ask(
+      Post("/model/add/version/1:predict", R"({"instances": [{"x": [[1.5, 2.0]]}, {"x": "t"}]})"));
+  EXPECT_THAT(good, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(good, HasSubstr("Content-Type: application/json\r\n"));
+  EXPECT_EQ(BodyOf(good), R"({"instances": [{"y": [[1.5,2.0]]}, {"y": "t"}]})");
+}
+
+TEST_F(HttpDoorTest, ErrorsHaveStatus200AndTheOriginalsWords) {
+  Serve();
+  const auto door = Open({.max_message_bytes = 1000});
+  for (const auto& [request, fragment] : std::vector<std::pair<std::string, std::string>>{
+           {"GET /model/add:predict HTTP/1.1\r\nHost: h\r\n\r\n",
+            "http message only support POST right now"},
+           {Post("/model/add:predict", ""), "http message invalid"},
+           {Post("/model/add:predict", std::string(1001, ' ')), "http message is bigger than 1000"},
+           {Post("/model/add:predict", "{"), "Illegal JSON format."},
+           {Post("/model/add", R"({"instances": {"x": 1}})"),
+            "please check url, the keyword:[service method] must contain."},
+           {Post("/model/add:predict", R"({"instances": {"z": 1}})"),
+            "Cannot find input x in instance input , servable add, method predict"},
+           {Post("/model/add:fun", R"({"instances": {"x": 1}})"),
+            "Request servable(add) method(fun) , method is not available"}}) {
+    RawClient client(door->address());
+    const std::string response = client.Ask(request);
+    EXPECT_THAT(response, StartsWith("HTTP/1.1 200 "));
+    EXPECT_THAT(BodyOf(response), StartsWith("{\"error_msg\": \""));
+    EXPECT_THAT(response, HasSubstr(fragment));
+  }
+}
+
+TEST_F(HttpDoorTest, RealStatusCodesWhenAskedFor) {
+  Serve();
+  const auto door = Open({.max_message_bytes = 1000, .http_status_codes = true});
+  const auto status = [&](const std::string& request) {
+    return RawClient(door->address()).Ask(request).substr(9, 3);
+  };
+  EXPECT_EQ(status(PostValue(1)), "200");
+  EXPECT_EQ(status(Post("/model/add:predict", "{")), "400");
+  EXPECT_EQ(status(Post("/model/sub:predict", R"({"instances": {"x": 1}})")), "404");
+  EXPECT_EQ(status(Post("/model/add:predict", std::string(1001, ' '))), "413");
+  dispatcher_.set_max_enqueued_requests(0);
+  EXPECT_EQ(status(PostValue(1)), "429");
+  dispatcher_.set_max_enqueued_requests(1);
+  dispatcher_.Close();
+  EXPECT_EQ(status(PostValue(1)), "503");
+}
+
+TEST_F(HttpDoorTest, AClientThatStillSendsSeesWhyItIsRefused) {
+  const auto door = Open({.max_message_bytes = 1000});
+  RawClient client(door->address());
+  const std::string response = client.Ask(Post("/model/add:predict", std::string(8 << 20, ' ')));
+  EXPECT_THAT(response, HasSubstr("http message is bigger than 1000"));
+  EXPECT_THAT(response, HasSubstr("Connection: close"));
+}
+
+TEST_F(HttpDoorTest, AChunkedBodyIsMeasuredToo) {
+  Serve();
+  const auto door = Open({.max_message_bytes = 1000});
+  const std::string head =
+      "POST /model/add:predict HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  RawClient good(door->address());
+  EXPECT_EQ(
+      BodyOf(good.Ask(head + "b\r\n{\"instances\r\n9\r\n\":{\"x\":7}\r\n1\r\n}\r\n0\r\n\r\n")),
+      R"({"instances": [{"y": 7}]})");
+  RawClient large(door->address());
+  EXPECT_THAT(large.Ask(head + "7d0\r\n" + std::string(2000, ' ') + "\r\n0\r\n\r\n"),
+              HasSubstr("http message is bigger than 1000"));
+}
+
+TEST_F(HttpDoorTest, PipelinedRequestsAreAnsweredInOrder) {
+  Serve();
+  const auto door = Open();
+  RawClient client(door->address());
+  std::string requests;
+  for (int i = 0; i < 20; ++i) requests += PostValue(i);
+  ASSERT_TRUE(client.Send(requests));
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(BodyOf(client.Receive()), "{\"instances\": [{\"y\": " + std::to_string(i) + "}]}");
+  }
+}
+
+TEST_F(HttpDoorTest, ExpectedContinueIsSent) {
+  Serve();
+  const auto door = Open();
+  RawClient client(door->address());
+  const std::string body = R"({"instances": {"x": 7}})";
+  const std::string request = Post("/model/add:predict", body, "Expect: 100-continue\r\n");
+  EXPECT_THAT(client.Ask(request.substr(0, request.size() - body.size())),
+              StartsWith("HTTP/1.1 100 "));
+  EXPECT_EQ(BodyOf(client.Ask(body)), R"({"instances": [{"y": 7}]})");
+}
+
+TEST_F(HttpDoorTest, ConnectionCloseIsObeyed) {
+  Serve();
+  const auto door = Open();
+  RawClient client(door->address());
+  EXPECT_THAT(
+      client.Ask(Post("/model/add:predict", R"({"instances": {"x": 7}})", "Connection: close\r\n")),
+      HasSubstr("\"y\": 7"));
+  EXPECT_EQ(client.Receive(), "");
+}
+
+TEST_F(HttpDoorTest, GarbageIsRefusedAndHarmsNobody) {
+  Serve();
+  const auto door = Open();
+  for (const std::string& garbage :
+       {std::string("\x16\x03\x01\x02garbage\r\n\r\n", 15), std::string("POST\r\n\r\n"),
+        std::string("POST / HTTP/9.9\r\n\r\n"), std::string(100'000, 'a'),
+        std::string("POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n")}) {
+    RawClient client(door->address());
+    EXPECT_THAT(client.Ask(garbage), StartsWith("HTTP/1.1 400 ")) << garbage.substr(0, 40);
+  }
+  EXPECT_THAT(RawClient(door->address()).Ask(PostValue(7)), HasSubstr("\"y\": 7"));
+}
+
+TEST_F(HttpDoorTest, HalfSentRequestsBlockNobody) {
+  Serve();
+  const auto door = Open();
+  std::vector<std::unique_ptr<RawClient>> slow;
+  for (int i = 0; i < 10; ++i) {
+    slow.push_back(std::make_unique<RawClient>(door->address()));
+    ASSERT_TRUE(slow.back()->Send(PostValue(i).substr(0, 20 + 10 * i)));
+  }
+  EXPECT_THAT(RawClient(door->address()).Ask(PostValue(7)), HasSubstr("\"y\": 7"));
+  EXPECT_THAT(slow[3]->Ask(PostValue(3).substr(50)), HasSubstr("\"y\": 3"));
+}
+
+TEST_F(HttpDoorTest, AddressErrorsAreTheOriginals) {
+  const auto error = [this](const std::string& address) {
+    return HttpDoor::Open({.address = address}, &dispatcher_).status();
+  };
+  EXPECT_ERROR(error("unix:/tmp/socket"), kInvalidArgument,
+               "RESTful server does not support binding to unix domain socket");
+  EXPECT_ERROR(error("localhost"), kInvalidArgument, "address 'localhost' is illegal");
+  const auto door = Open();
+  EXPECT_ERROR(error(door->address()), kUnavailable,
+               "Serving Error: RESTful server start failed, bind to the socket address " +
+                   door->address() + " failed");
+}
+
+TEST_F(HttpDoorTest, ClosingAnswersWhatIsInFlightAndDropsTheIdle) {
+  Serve([this](const Instance& instance) -> Result<Instance> {
+    gate_.Pass();
+    return instance;
+  });
+  const auto door = Open();
+  RawClient busy(door->address());
+  RawClient idle(door->address());
+  ASSERT_TRUE(busy.Send(PostValue(7)));
+  ASSERT_TRUE(gate_.WaitForArrivals(1));
+  std::thread closer([&] { door->Close(); });
+  EXPECT_EQ(idle.Receive(), "");
+  gate_.Open();
+  EXPECT_THAT(busy.Receive(), HasSubstr("\"y\": 7"));
+  closer.join();
+  EXPECT_FALSE(RawClient(door->address()).connected());
+}
+
+class TlsContext {
+ public:
+  TlsContext() : context_(SSL_CTX_new(TLS_client_method())) {}
+  ~TlsContext() { SSL_CTX_free(context_); }
+  SSL_CTX* get() const { return context_; }
+
+ private:
+  SSL_CTX* context_;
+};
+
+TEST_F(HttpDoorTest, TlsWithVerifiedClients) {
+  Serve();
+  MakeCertificate(dir_, "server");
+  MakeCertificate(dir_, "client");
+  const SslOptions ssl{.certificate_file = dir_.File("server.crt"),
+                       .private_key_file = dir_.File("server.key"),
+                       .custom_ca_file = dir_.File("client.crt"),
+                       .verify_client = true};
+  const auto door = Open({.ssl = ssl});
+  TlsContext known;
+  SSL_CTX_load_verify_locations(known.get(), dir_.File("server.crt").c_str(), nullptr);
+  SSL_CTX_set_verify(known.get(), SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_use_certificate_file(known.get(), dir_.File("client.crt").c_str(), SSL_FILETYPE_PEM);
+  SSL_CTX_use_PrivateKey_file(known.get(), dir_.File("client.key").c_str(), SSL_FILETYPE_PEM);
+  EXPECT_THAT(RawClient(door->address(), known.get()).Ask(PostValue(7)), HasSubstr("\"y\": 7"));
+  TlsContext stranger;
+  EXPECT_EQ(RawClient(door->address(), stranger.get()).Ask(PostValue(7)), "");
+  TlsContext outdated;
+  SSL_CTX_set_max_proto_version(outdated.get(), TLS1_VERSION);
+  EXPECT_FALSE(RawClient(door->address(), outdated.get()).connected());
+  EXPECT_THAT(RawClient(door->address()).Ask(PostValue(7)), ::testing::Not(HasSubstr("HTTP/")));
+}
+
+TEST_F(HttpDoorTest, BadCertificatesAreRefusedInTheOriginalsWords) {
+  MakeCertificate(dir_, "a");
+  MakeCertificate(dir_, "b");
+  const auto error = [this](const std::string& certificate, const std::string& key,
+                            const std::string& ca) {
+    const SslOptions ssl{.certificate_file = dir_.File(certificate),
+                         .private_key_file = dir_.File(key),
+                         .custom_ca_file = dir_.File(ca),
+                         .verify_client = true};
+    return HttpDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, &dispatcher_).status();
+  };
+  const std::string prefix = "Serving Error: ";
+  EXPECT_OK(error("a.crt", "a.key", "b.crt"));
+  EXPECT_ERROR(error("a.crt", "a.key", "none"), kInvalidArgument,
+               prefix + "load root certificate from " + dir_.File("none") + " failed");
+  EXPECT_ERROR(error("a.key", "a.key", "a.crt"), kInvalidArgument,
+               prefix + "load certificate_chain from " + dir_.File("a.key"));
+  EXPECT_ERROR(error("a.crt", "a.crt", "a.crt"), kInvalidArgument,
+               prefix + "load private_key from " + dir_.File("a.crt") + " failed");
+  EXPECT_ERROR(error("a.crt", "b.key", "a.crt"), kInvalidArgument,
+               prefix + "private_key is not consistent with certificate");
+}
+
+}  // namespace
+}  // namespace pipeserve

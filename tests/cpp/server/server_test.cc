@@ -1,0 +1,167 @@
+#include "pipeserve/server.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "pipeserve/client.h"
+#include "server/temp_dir.h"
+#include "server/test_servable.h"
+#include "support/matchers.h"
+
+namespace pipeserve {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+std::unique_ptr<Server> MakeServer() {
+  auto server = Server::Create();
+  EXPECT_OK(server);
+  return *std::move(server);
+}
+
+ListenOptions AnyPort() {
+  ListenOptions options;
+  options.address = "127.0.0.1:0";
+  return options;
+}
+
+Result<InferReply> Ask(const std::string& address, const std::string& servable,
+                       const NamedInstance& instance) {
+  PIPESERVE_ASSIGN_OR_RETURN(
+      const auto client,
+      Client::Create(
+          {.address = address, .servable = servable, .method = "predict", .ssl = std::nullopt}));
+  return client->Infer(std::span(&instance, 1));
+}
+
+TEST(ServerTest, OptionsAreChecked) {
+  ServerOptions options;
+  options.max_inflight = 0;
+  EXPECT_ERROR(Server::Create(options), kInvalidArgument, "max_inflight is 0");
+  options = {};
+  options.max_enqueued_requests = 0;
+  EXPECT_ERROR(Server::Create(options), kInvalidArgument, "max_enqueued_requests is 0");
+  const auto server = MakeServer();
+  ListenOptions listen = AnyPort();
+  listen.max_message_bytes = (size_t{512} << 20) + 1;
+  EXPECT_ERROR(server->StartGrpc(listen), kInvalidArgument, "max_message_bytes");
+  EXPECT_ERROR(server->StartRest(listen), kInvalidArgument, "max_message_bytes");
+}
+
+TEST(ServerTest, EachDoorOpensOnce) {
+  const auto server = MakeServer();
+  EXPECT_OK(server->StartGrpc(AnyPort()));
+  EXPECT_OK(server->StartRest(AnyPort()));
+  EXPECT_EQ(server->StartGrpc(AnyPort()).status(),
+            AlreadyExists("Serving Error: Serving gRPC server is already running"));
+  EXPECT_EQ(server->StartRest(AnyPort()).status(),
+            AlreadyExists("Serving Error: RESTful server is already running"));
+}
+
+TEST(ServerTest, StopIsSafeFromManyThreadsAndFinal) {
+  const auto server = MakeServer();
+  ASSERT_OK(server->StartGrpc(AnyPort()));
+  ASSERT_OK(server->StartRest(AnyPort()));
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { server->Stop(); });
+  threads.clear();
+  server->Stop();
+  EXPECT_ERROR(server->StartGrpc(AnyPort()), kAlreadyExists, "already running");
+  EXPECT_EQ(MakeServer()->WaitReady("add", 1, std::chrono::milliseconds(1)).code(),
+            StatusCode::kNotFound);
+}
+
+TEST(ServerTest, AServableThatCannotBeLoadedLeavesItsNameFree) {
+  const auto server = MakeServer();
+  LocalServableOptions options;
+  options.model_files = {"/nonexistent/model.mindir"};
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_ERROR(server->LoadLocal(TestSpec("add", 1), options), kNotFound, "model.mindir");
+  }
+  options.decryption = DecryptionOptions{.key = "0123456789abcdef", .mode = "ROT13"};
+  EXPECT_ERROR(server->LoadLocal(TestSpec("add", 1), options), kInvalidArgument, "ROT13");
+}
+
+TEST(ServerTest, UnknownServableCannotRunAMethod) {
+  EXPECT_ERROR(MakeServer()->RunMethod("add", 1, "predict", {}), kUnavailable,
+               "Run worker for inference failed, worker has not been started");
+}
+
+class LocalServerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    model_ = std::filesystem::path(PIPESERVE_SHARED_DIR) / "mindir/v1.3/matmul_0.mindir";
+    if (!std::filesystem::exists(model_)) GTEST_SKIP() << "no shared model files: " << model_;
+  }
+
+  std::filesystem::path model_;
+};
+
+TEST_F(LocalServerTest, APipelineRunsItsMethodOnBothDoors) {
+  const auto server = MakeServer();
+  Server* runner = server.get();
+  const ServableSpec spec =
+      TestSpec("matmul", 1, [runner](const Instance& instance) -> Result<Instance> {
+        PIPESERVE_ASSIGN_OR_RETURN(auto results,
+                                   runner->RunMethod("matmul", 1, "identity", {instance}));
+        return std::move(results[0]);
+      });
+  LocalServableOptions options;
+  options.model_files = {model_.string()};
+  ASSERT_OK(server->LoadLocal(spec, options));
+  EXPECT_ERROR(server->LoadLocal(spec, options), kAlreadyExists, "matmul version 1");
+  EXPECT_OK(server->WaitReady("matmul", 1, std::chrono::milliseconds(1)));
+  const Result<std::string> address = server->StartGrpc(AnyPort());
+  ASSERT_OK(address);
+  Tensor x(DataType::kFloat32, Shape{128, 96});
+  std::fill_n(x.mutable_data_as<float>(), 128 * 96, 0.5f);
+  const Result<InferReply> reply = Ask(*address, "matmul", {{"x", x}});
+  ASSERT_OK(reply);
+  ASSERT_THAT(reply->errors, IsEmpty());
+  ASSERT_THAT(reply->instances, SizeIs(1));
+  const Result<std::vector<Result<Instance>>> direct =
+      server->RunMethod("matmul", 1, "identity", {{x}});
+  ASSERT_OK(direct);
+  ASSERT_OK((*direct)[0]);
+  const Tensor& wanted = (*(*direct)[0])[0];
+  const Tensor& seen = reply->instances[0][0].second;
+  EXPECT_EQ(seen.ToString(), wanted.ToString());
+  ASSERT_EQ(seen.byte_size(), wanted.byte_size());
+  EXPECT_EQ(std::memcmp(seen.data(), wanted.data(), seen.byte_size()), 0);
+}
+
+TEST(ServerTest, ADistributedServableWithoutAgentsIsUnavailable) {
+  const TempDir dir;
+  std::ofstream(dir.File("rank_table.json")) << R"({
+    "version": "1.0", "server_count": "1", "status": "completed",
+    "server_list": [{"server_id": "127.0.0.1", "host_nic_ip": "reserve",
+      "device": [{"device_id": "0", "device_ip": "192.1.1.1", "rank_id": "0"}]}]})";
+  const auto server = MakeServer();
+  DistributedServableOptions options;
+  options.rank_table_file = dir.File("rank_table.json");
+  options.address = "127.0.0.1:0";
+  ASSERT_OK(server->StartDistributed(TestSpec("matmul", 1), options));
+  EXPECT_ERROR(server->StartDistributed(TestSpec("matmul", 1), options), kAlreadyExists,
+               "matmul version 1");
+  EXPECT_EQ(server->WaitReady("matmul", 1, std::chrono::milliseconds(300)).code(),
+            StatusCode::kDeadlineExceeded);
+  const Result<std::string> address = server->StartGrpc(AnyPort());
+  ASSERT_OK(address);
+  const Result<InferReply> reply = Ask(*address, "matmul", {{"x", Tensor::Of<float>({1}, {1})}});
+  ASSERT_OK(reply);
+  ASSERT_THAT(reply->errors, SizeIs(1));
+  EXPECT_EQ(reply->errors[0].message,
+            "Request servable(matmul) method(predict) , servable is not available");
+  server->Stop();
+  EXPECT_EQ(server->WaitReady("matmul", 1, std::chrono::milliseconds(1)).code(),
+            StatusCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace pipeserve

@@ -1,0 +1,37 @@
+// A directory of a test, and certificates in it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+namespace pipeserve {
+
+class TempDir {
+ public:
+  TempDir() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "pipeserve.XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::string File(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// Writes NAME.crt and NAME.key, a certificate for 127.0.0.1 that is its own authority.
+inline void MakeCertificate(const TempDir& dir, const std::string& name) {
+  const std::string command =
+      "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 "
+      "-addext subjectAltName=IP:127.0.0.1 -keyout '" +
+      dir.File(name + ".key") + "' -out '" + dir.File(name + ".crt") + "' 2>/dev/null";
+  ASSERT_EQ(std::system(command.c_str()), 0) << "the openssl program is needed";
+}
+
+}  // namespace pipeserve

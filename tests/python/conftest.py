@@ -1,0 +1,136 @@
+"""Real processes on free ports, awaited by what they print."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEADLINE_SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def shared_dir():
+    """The folder of model files that MindSpore itself wrote."""
+    path = pathlib.Path(os.environ.get("PIPESERVE_SHARED_DIR", ROOT.parent / "shared"))
+    if not (path / "mindir").is_dir():
+        pytest.skip(f"there is no {path / 'mindir'}: set PIPESERVE_SHARED_DIR to the model files")
+    return path
+
+
+@pytest.fixture
+def free_port():
+    """A function that finds the first of `count` neighbouring ports nobody uses."""
+
+    def find(count=1):
+        while True:
+            with contextlib.ExitStack() as stack:
+                first = stack.enter_context(socket.socket())
+                first.bind(("127.0.0.1", 0))
+                port = first.getsockname()[1]
+                try:
+                    for i in range(1, count):
+                        stack.enter_context(socket.socket()).bind(("127.0.0.1", port + i))
+                except (OSError, OverflowError):
+                    continue
+                if port + count <= 65535 - 7:
+                    return port
+
+    return find
+
+
+class Program:
+    """A process whose output is read while it runs."""
+
+    def __init__(self, arguments, cwd):
+        self.process = subprocess.Popen(
+            [str(argument) for argument in arguments],
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._lines = []
+        self._ended = False
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def output(self):
+        with self._changed:
+            return "".join(self._lines)
+
+    def wait_for(self, pattern):
+        """The first match in the output; fails when the process ends without one."""
+        end = time.monotonic() + DEADLINE_SECONDS
+        with self._changed:
+            while True:
+                text = "".join(self._lines)
+                if match := re.search(pattern, text):
+                    return match
+                left = end - time.monotonic()
+                if self._ended or left <= 0:
+                    pytest.fail(f"the process did not print {pattern!r}, but:\n{text}")
+                self._changed.wait(left)
+
+    def wait(self, timeout=DEADLINE_SECONDS):
+        """Waits for the end; the exit code."""
+        code = self.process.wait(timeout)
+        self._reader.join()
+        return code
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts programs that end with the test."""
+    programs = []
+
+    def run(*arguments, cwd=tmp_path):
+        programs.append(Program(arguments, cwd))
+        return programs[-1]
+
+    yield run
+    for program in reversed(programs):
+        program.end()
+
+
+@pytest.fixture
+def start_script(start, tmp_path):
+    """Starts a Python script, written next to the servables."""
+
+    def run(name, source, *arguments):
+        path = tmp_path / name
+        path.write_text(source)
+        return start(sys.executable, path, *arguments)
+
+    return run

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from pipeserve_native import _cli
+from pipeserve_native._core import __version__
+
+
+def exit_code(*arguments):
+    with pytest.raises(SystemExit) as error:
+        _cli.main(arguments)
+    return error.value.code
+
+
+def test_version(capsys):
+    assert exit_code("--version") == 0
+    assert capsys.readouterr().out == f"pipeserve {__version__}\n"
+
+
+def test_help_shows_examples(capsys):
+    assert exit_code("--help") == 0
+    assert "pipeserve infer localhost:5500" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [(), ("fly",), ("serve",), ("infer", "a", "b", "c")])
+def test_wrong_usage_is_2(arguments, capsys):
+    assert exit_code(*arguments) == 2
+
+
+def test_a_name_that_is_not_the_directory_is_wrong_usage(tmp_path, capsys):
+    assert _cli.main(["serve", str(tmp_path), "--name", "other"]) == 2
+    assert "but the directory is called" in capsys.readouterr().err
+
+
+def test_a_missing_config_is_a_failure(tmp_path, capsys):
+    assert _cli.main(["serve", str(tmp_path)]) == 1
+    assert "Check servable config failed, file" in capsys.readouterr().err
+
+
+def test_bad_json_is_wrong_usage(capsys):
+    assert _cli.main(["infer", "localhost:1", "s", "m", "--json", "{"]) == 2
+    assert _cli.main(["infer", "localhost:1", "s", "m", "--json", "3"]) == 2
+
+
+def test_an_unreachable_server_is_a_failure(tmp_path, capsys, free_port):
+    np.save(tmp_path / "x.npy", np.ones(3))
+    item = f"x={tmp_path / 'x.npy'}"
+    assert _cli.main(["infer", f"127.0.0.1:{free_port()}", "s", "m", "--input", item]) == 1
+    assert "Grpc Error, (14, 'unavailable')" in capsys.readouterr().out
+
+
+def test_export_demo_writes_everything(tmp_path, capsys):
+    assert _cli.main(["export-demo", str(tmp_path)]) == 0
+    for rank in range(8):
+        names = sorted(path.name for path in (tmp_path / f"model/device{rank}").iterdir())
+        assert names == ["group_config.pb", "matmul_0.mindir", "matmul_1.mindir"]
+    for name in ("matmul/servable_config.py", "rank_table_8pcs.json", "serving_client.py"):
+        assert (tmp_path / name).is_file()
