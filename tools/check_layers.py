@@ -18,7 +18,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 LAYER = re.compile(r"pipeserve_add_layer\((\w+)(.*?)\)", re.DOTALL)
 
 # gRPC stays inside these; everywhere else not even its headers may appear.
-GRPC_LAYERS = {"agent", "server", "client"}
+GRPC_LAYERS = {"wire", "agent", "client", "server"}
 GRPC_INCLUDE = re.compile(r'^\s*#\s*include\s+[<"](grpc|grpcpp|\w+\.grpc\.pb)', re.MULTILINE)
 PYTHON_INCLUDE = re.compile(r'^\s*#\s*include\s+[<"](pybind11/|Python\.h)', re.MULTILINE)
 

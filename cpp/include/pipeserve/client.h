@@ -7,11 +7,9 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
-#include <vector>
 
+#include "pipeserve/instance.h"
 #include "pipeserve/status.h"
-#include "pipeserve/tensor.h"
 
 namespace pipeserve {
 
@@ -28,19 +26,6 @@ struct ClientOptions {
   uint64_t version = 0;  // 0 is the newest that runs.
   std::optional<ClientSslOptions> ssl;
   std::chrono::milliseconds timeout{0};  // Of one request; 0 waits for ever.
-};
-
-using NamedInstance = std::vector<std::pair<std::string, Tensor>>;
-
-struct InstanceError {
-  int64_t code = 0;  // 0 is success.
-  std::string message;
-};
-
-// The reply as it came: see compatibility rules of the service for how counts relate.
-struct InferReply {
-  std::vector<NamedInstance> instances;
-  std::vector<InstanceError> errors;  // None, one for the whole request, or one per instance.
 };
 
 // Thread-safe. Destruction waits for requests that are in flight.

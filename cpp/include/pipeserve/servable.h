@@ -7,13 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "pipeserve/instance.h"
 #include "pipeserve/status.h"
-#include "pipeserve/tensor.h"
 
 namespace pipeserve {
-
-// The values of one instance, in the order in which the method or step declares them.
-using Instance = std::vector<Tensor>;
 
 // A function of the host language: a preprocess, a postprocess, a pipeline. Called from many
 // threads at once; how it serialises itself (the GIL) is its own affair.

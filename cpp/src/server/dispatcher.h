@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "pipeserve/client.h"
+#include "pipeserve/instance.h"
 #include "scheduler/servable.h"
 
 namespace pipeserve {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeserve/client.h"
+#include "pipeserve/instance.h"
 
 namespace pipeserve {
 

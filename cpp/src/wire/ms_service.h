@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "ms_service.pb.h"
-#include "pipeserve/client.h"
-#include "pipeserve/servable.h"
+#include "pipeserve/instance.h"
 
 namespace pipeserve {
 
