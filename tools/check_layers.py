@@ -70,6 +70,7 @@ def target_of(include: str, owner: dict[str, str]) -> str | None:
 def check_file(
     path: Path, layers: dict[str, dict[str, list[str]]], owner: dict[str, str]
 ) -> list[str]:
+    """What one file includes and may not."""
     layer = layer_of(path, owner)
     public = path.is_relative_to(ROOT / "cpp/include")
     text = path.read_text(encoding="utf-8")
@@ -102,6 +103,7 @@ def check_file(
 
 
 def main() -> int:
+    """Checks every file below cpp/."""
     layers = read_layers((ROOT / "cpp/CMakeLists.txt").read_text(encoding="utf-8"))
     owner = {
         f"pipeserve/{header}": name

@@ -51,7 +51,7 @@ def _start(
             f"Servable {name} is not declared as distributed, start it with start_servables"
         )
     STATE.bind(registry, version)
-    STATE.server.start_distributed(
+    bound = STATE.server.start_distributed(
         spec,
         rank_size=declaration.rank_size,
         stage_size=declaration.stage_size,
@@ -59,6 +59,7 @@ def _start(
         address=address,
         call_timeout=call_timeout,
     )
+    print(f"Serving: Waiting for {declaration.rank_size} agents to register at {bound}", flush=True)
     STATE.server.wait_ready(name, version, wait_time or None)
     _servables.announce(registry, directory, version)
 
