@@ -105,6 +105,7 @@ py::object Run(Server& server, const std::string& servable, uint64_t version,
   if (instances.empty()) Unwrap(InvalidArgument("Inputs cannot be empty").WithContext(kContext));
   auto results =
       WithoutGil([&] { return server.RunMethod(servable, version, method, std::move(instances)); });
+  Housekeeper::Global().ReleaseWaiting();  // The arguments, which the core has just let go.
   Unwrap(results.status().WithContext(kContext));
   py::list values;
   for (const Result<Instance>& result : *results) {

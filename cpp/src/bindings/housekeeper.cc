@@ -24,14 +24,14 @@ void Housekeeper::Release(PyObject* object) {
     Py_DECREF(object);
     return;
   }
-  bool first = false;
+  bool wake = false;
   {
     std::lock_guard lock(mutex_);
     if (closed_) return;
-    first = released_.empty();
     released_.push_back(object);
+    wake = std::exchange(idle_, false);
   }
-  if (first) changed_.notify_one();
+  if (wake) changed_.notify_one();
 }
 
 void Housekeeper::ReleaseWaiting() {
@@ -61,7 +61,9 @@ void Housekeeper::Log(const LogEvent& event) {
 Housekeeper::Work Housekeeper::Take() {
   std::unique_lock lock(mutex_);
   const auto has_record = [this] { return closed_ || !records_.empty(); };
+  idle_ = true;
   changed_.wait(lock, [&] { return has_record() || !released_.empty(); });
+  idle_ = false;
   if (!has_record()) changed_.wait_for(lock, kReleaseDelay, has_record);
   Work work;
   work.records.swap(records_);

@@ -53,6 +53,7 @@ class Housekeeper {
   std::vector<PyObject*> released_;
   std::vector<LogRecord> records_;
   size_t dropped_ = 0;
+  bool idle_ = false;  // Take() waits without a limit, so a release must wake it.
   bool closed_ = false;
 };
 
