@@ -134,7 +134,7 @@ Status CheckMethod(const MethodSpec& method, std::span<const GraphSignature> gra
 
 Status CheckServable(const ServableSpec& spec, std::span<const GraphSignature> graphs) {
   if (spec.name.empty()) return InvalidArgument("a servable without a name");
-  if (spec.methods.empty()) {
+  if (spec.methods.empty() && spec.pipelines.empty()) {
     return InvalidArgument(StrCat("There is no method registered for servable ", spec.name));
   }
   PIPESERVE_RETURN_IF_ERROR(CheckDefinitions("Method", spec.methods));

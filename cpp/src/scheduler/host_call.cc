@@ -10,11 +10,15 @@ namespace {
 // Host functions are third-party code; this is where their exceptions end.
 std::vector<Result<Instance>> CallCatching(HostFunction& function,
                                            std::span<const Instance> instances) {
+  Status thrown;
   try {
     return function.Call(instances);
   } catch (const std::exception& error) {
-    return std::vector<Result<Instance>>(instances.size(), Internal(error.what()));
+    thrown = Internal(error.what());
+  } catch (...) {
+    thrown = Internal(StrCat(function.name(), " threw what is no std::exception"));
   }
+  return std::vector<Result<Instance>>(instances.size(), thrown);
 }
 
 Status CheckValueCount(const HostFunction& function, const Result<Instance>& result,

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "scheduler/callable.h"
-#include "scheduler/graph_runner.h"
+#include "scheduler/graph_step_runner.h"
 
 namespace pipeserve {
 
@@ -24,7 +24,7 @@ class MethodRunner : public Callable {
  private:
   const std::string title_;  // "matmul.fun1"
   const MethodSpec& method_;
-  const GraphRunner graph_;
+  const GraphStepRunner graph_;
 };
 
 }  // namespace pipeserve

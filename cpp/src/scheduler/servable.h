@@ -24,7 +24,8 @@ class Servable {
  public:
   using Done = std::function<void(std::vector<Result<Instance>>)>;
 
-  // Checks the data flow of every method and its fit to the executor's graphs.
+  // Checks the data flow of every method and its fit to the executor's graphs, which may be none
+  // when there are only pipelines.
   // Errors: kInvalidArgument, in the original's words where it had some.
   static Result<std::unique_ptr<Servable>> Create(ServableSpec spec,
                                                   std::shared_ptr<Executor> executor,

@@ -57,10 +57,18 @@ TEST(ServableCheckTest, AcceptsEveryWayThatPointsBackwards) {
   EXPECT_OK(Check({PlainMethod("predict")}, {Pipeline("predict")}));
 }
 
-TEST(ServableCheckTest, NeedsAMethod) {
-  EXPECT_ERROR(Check({}), kInvalidArgument, "There is no method registered for servable");
-  EXPECT_ERROR(Check({}, {Pipeline("predict")}), kInvalidArgument,
-               "There is no method registered for servable");
+TEST(ServableCheckTest, NeedsSomethingToCall) {
+  EXPECT_ERROR(Check({}), kInvalidArgument, "There is no method registered for servable matmul");
+}
+
+TEST(ServableCheckTest, PipelinesNeedNoMethodAndNoGraph) {
+  ServableSpec spec;
+  spec.name = "pure";
+  spec.pipelines = {Pipeline("predict")};
+  EXPECT_OK(CheckServable(spec, Graphs()));
+  EXPECT_OK(CheckServable(spec, {}));
+  spec.methods = {PlainMethod()};
+  EXPECT_ERROR(CheckServable(spec, {}), kInvalidArgument, "Total Load Graph number is 0");
 }
 
 TEST(ServableCheckTest, NamesArePresentAndUnique) {

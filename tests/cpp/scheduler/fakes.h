@@ -12,8 +12,11 @@
 #include "base/mutex.h"
 #include "executor/executor.h"
 #include "pipeserve/servable.h"
+#include "scheduler/servable.h"
 
 namespace pipeserve {
+
+using Results = std::vector<Result<Instance>>;
 
 // Holds threads until a test opens it.
 class Gate {
@@ -46,27 +49,50 @@ class Gate {
   bool open_ = false;
 };
 
+// The answers of one request; counts how often it was answered.
+struct Answer {
+  Gate answered;
+  std::atomic<int> count{0};
+  Results results;
+
+  Servable::Done Done() {
+    answered.Open();
+    return [this](Results given) {
+      results = std::move(given);
+      ++count;
+      answered.Pass();
+    };
+  }
+  bool Wait() { return answered.WaitForArrivals(1); }
+};
+
+// Of a request whose deadline has passed.
+inline CallContext Late() { return {Deadline(TimePoint(Duration(1))), 0}; }
+
 // Every graph gives its first input negated, in the shape of its first output.
 class FakeExecutor : public Executor {
  public:
   explicit FakeExecutor(std::vector<GraphSignature> graphs) : graphs_(std::move(graphs)) {}
 
-  std::function<Status(std::span<const Tensor>)> before;  // Runs first; its error is returned.
+  // Runs first; its error is returned.
+  std::function<Status(std::span<const Tensor>, const CallContext&)> before;
+  std::function<void(std::vector<Tensor>&)> after;  // May replace the outputs.
 
   int graph_count() const override { return static_cast<int>(graphs_.size()); }
   const GraphSignature& signature(GraphId graph) const override {
     return graphs_[static_cast<size_t>(graph)];
   }
-  Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext&,
+  Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override {
     ++calls;
-    if (before) PIPESERVE_RETURN_IF_ERROR(before(inputs));
+    if (before) PIPESERVE_RETURN_IF_ERROR(before(inputs, context));
     Tensor output(DataType::kFloat32, signature(graph).outputs[0].shape);
     const size_t count = output.byte_size() / sizeof(float);
     for (size_t i = 0; i < count; ++i) {
       output.mutable_data_as<float>()[i] = -inputs[0].data_as<float>()[i];
     }
     outputs->assign(1, output);
+    if (after) after(*outputs);
     return OkStatus();
   }
 
@@ -78,12 +104,10 @@ class FakeExecutor : public Executor {
 
 class FakeFunction : public HostFunction {
  public:
-  using Body = std::function<std::vector<Result<Instance>>(std::span<const Instance>)>;
+  using Body = std::function<Results(std::span<const Instance>)>;
   explicit FakeFunction(Body body) : body_(std::move(body)) {}
   const std::string& name() const override { return name_; }
-  std::vector<Result<Instance>> Call(std::span<const Instance> instances) override {
-    return body_(instances);
-  }
+  Results Call(std::span<const Instance> instances) override { return body_(instances); }
 
  private:
   const std::string name_ = "fake";
@@ -94,7 +118,7 @@ class FakeFunction : public HostFunction {
 inline std::shared_ptr<HostFunction> PerInstance(
     std::function<Result<Instance>(const Instance&)> one) {
   return std::make_shared<FakeFunction>([one](std::span<const Instance> instances) {
-    std::vector<Result<Instance>> results;
+    Results results;
     for (const Instance& instance : instances) results.push_back(one(instance));
     return results;
   });

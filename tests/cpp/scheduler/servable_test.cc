@@ -2,16 +2,16 @@
 
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <stdexcept>
 #include <thread>
 
 #include "scheduler/fakes.h"
+#include "scheduler/request_scope.h"
 #include "support/matchers.h"
 
 namespace pipeserve {
 namespace {
-
-using Results = std::vector<Result<Instance>>;
 
 std::unique_ptr<Servable> Make(ServableSpec spec, std::shared_ptr<Executor> executor,
                                SchedulerOptions options = {}) {
@@ -20,61 +20,54 @@ std::unique_ptr<Servable> Make(ServableSpec spec, std::shared_ptr<Executor> exec
   return *std::move(servable);
 }
 
-// The answers of one request; counts how often it was answered.
-struct Answer {
-  Gate answered;
-  std::atomic<int> count{0};
-  Results results;
-
-  Servable::Done Done() {
-    answered.Open();
-    return [this](Results given) {
-      results = std::move(given);
-      ++count;
-      answered.Pass();
-    };
-  }
-  bool Wait() { return answered.WaitForArrivals(1); }
-};
-
 ServableSpec WithPipeline(std::shared_ptr<HostFunction> function) {
   ServableSpec spec = NegSpec();
   spec.pipelines = {{"predict", {"x"}, {"y"}, std::move(function)}};
   return spec;
 }
 
-TEST(ServableTest, ShortBatchesArePaddedAndSlicedBack) {
-  auto executor = NegatingExecutor(2);
-  auto servable = Make(NegSpec(), executor);
-  const auto results = servable->RunMethod("neg", {One(1), One(2), One(3)});
-  ASSERT_OK(results);
-  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(ValueOf(*(*results)[i]), -1.0f - static_cast<float>(i));
-  EXPECT_EQ(executor->calls, 2);
+TEST(ServableTest, RefusesOptionsOutOfRange) {
+  const auto create = [](SchedulerOptions options) {
+    return Servable::Create(NegSpec(), NegatingExecutor(), options);
+  };
+  EXPECT_ERROR(create({.max_inflight = 0}), kInvalidArgument,
+               "max_inflight is 0, wanted 1 to 1024");
+  EXPECT_ERROR(create({.max_inflight = -1}), kInvalidArgument, "max_inflight is -1");
+  EXPECT_ERROR(create({.max_inflight = 1025}), kInvalidArgument, "max_inflight is 1025");
+  EXPECT_ERROR(create({.queue_capacity = 0}), kInvalidArgument,
+               "queue_capacity is 0, wanted at least 1");
+  EXPECT_OK(create({.max_inflight = 1, .queue_capacity = 1}));
 }
 
-TEST(ServableTest, EachInstanceHasItsOwnError) {
+TEST(ServableTest, RefusesWhatDoesNotFitTheExecutor) {
   ServableSpec spec = NegSpec();
-  MethodSpec& method = spec.methods[0];
-  method.preprocess = {PerInstance([](const Instance& x) -> Result<Instance> {
-                         if (ValueOf(x) == 2) return InvalidArgument("no twos");
-                         if (ValueOf(x) == 3) return Instance{};
-                         return One(ValueOf(x) * 10);
-                       }),
-                       {{Phase::kInput, 0}},
-                       1};
-  method.graph.inputs = {{Phase::kPreprocess, 0}};
-  method.outputs = {{Phase::kInput, 0}, {Phase::kPredict, 0}};
-  method.output_names = {"x", "y"};
-  auto servable = Make(std::move(spec), NegatingExecutor());
-  const auto results = servable->RunMethod("neg", {One(1), One(2), One(3), {}, One(5)});
-  ASSERT_OK(results);
-  ASSERT_OK((*results)[0]);
-  EXPECT_EQ(ValueOf(*(*results)[0]), 1);
-  EXPECT_EQ(*(*(*results)[4])[1].data_as<float>(), -50);
-  EXPECT_ERROR((*results)[1], kInvalidArgument, "Preprocess Failed: no twos");
-  EXPECT_ERROR((*results)[2], kInternal, "fake returned 0 values, 1 are declared");
-  EXPECT_ERROR((*results)[3], kInvalidArgument,
-               "Input count 0 does not equal to input count 1 defined in method neg");
+  spec.methods[0].graph.subgraph = 1;
+  EXPECT_ERROR(Servable::Create(spec, NegatingExecutor()), kInvalidArgument,
+               "Total Load Graph number is 1, Method neg subgrah is 1");
+  EXPECT_ERROR(Servable::Create(NegSpec(), NegatingExecutor(0)), kInvalidArgument,
+               "Servable batch size cannot be 0");
+}
+
+TEST(ServableTest, PipelinesNeedNeitherMethodsNorGraphs) {
+  ServableSpec spec = WithPipeline(PerInstance([](const Instance& x) { return x; }));
+  spec.methods.clear();
+  auto servable = Make(spec, std::make_shared<FakeExecutor>(std::vector<GraphSignature>{}));
+  Answer answer;
+  servable->Submit("predict", {One(1)}, {}, answer.Done());
+  ASSERT_TRUE(answer.Wait());
+  ASSERT_OK(answer.results[0]);
+  EXPECT_EQ(ValueOf(*answer.results[0]), 1);
+  EXPECT_ERROR(servable->RunMethod("neg", {One(1)}), kNotFound, "Not support method neg");
+}
+
+TEST(ServableTest, SubmitRefusesANameThatClientsMayNotCall) {
+  auto servable =
+      Make(WithPipeline(PerInstance([](const Instance& x) { return x; })), NegatingExecutor());
+  Answer answer;
+  servable->Submit("neg", {One(1), One(2)}, {}, answer.Done());
+  ASSERT_EQ(answer.count, 1);
+  ASSERT_EQ(answer.results.size(), 2u);
+  EXPECT_ERROR(answer.results[1], kNotFound, "Not support method neg");
 }
 
 TEST(ServableTest, RunMethodRefusesWhatItCannotRun) {
@@ -107,13 +100,12 @@ TEST(ServableTest, PipelineCallsMethodsAndFailsAlone) {
 TEST(ServableTest, MaxInflightRequestsOverlapAndOneMoreThanTheQueueIsRefused) {
   Gate gate;
   auto executor = NegatingExecutor();
-  executor->before = [&](auto) { return gate.Pass(), OkStatus(); };
+  executor->before = [&](auto, auto&) { return gate.Pass(), OkStatus(); };
   auto servable = Make(NegSpec(), executor, {.max_inflight = 3, .queue_capacity = 3});
   std::array<Answer, 6> answers;
   for (int i = 0; i < 3; ++i) servable->Submit("neg", {One(1)}, {}, answers[i].Done());
   ASSERT_TRUE(gate.WaitForArrivals(3));
-  const CallContext late{Deadline(TimePoint(Duration(1))), 0};
-  servable->Submit("neg", {One(2)}, late, answers[3].Done());
+  servable->Submit("neg", {One(2)}, Late(), answers[3].Done());
   servable->Submit("neg", {One(2)}, {}, answers[4].Done());
   servable->Submit("neg", {One(2)}, {}, answers[5].Done());
   Answer refused;
@@ -130,7 +122,7 @@ TEST(ServableTest, MaxInflightRequestsOverlapAndOneMoreThanTheQueueIsRefused) {
 TEST(ServableTest, StopAnswersWhatWaitsAndFinishesWhatRuns) {
   Gate gate;
   auto executor = NegatingExecutor();
-  executor->before = [&](auto) { return gate.Pass(), OkStatus(); };
+  executor->before = [&](auto, auto&) { return gate.Pass(), OkStatus(); };
   auto servable = Make(NegSpec(), executor, {.max_inflight = 1});
   Answer running, waiting, refused, empty;
   servable->Submit("neg", {One(1)}, {}, running.Done());
@@ -149,6 +141,138 @@ TEST(ServableTest, StopAnswersWhatWaitsAndFinishesWhatRuns) {
   EXPECT_ERROR(servable->RunMethod("neg", {One(3)}), kUnavailable, "servable is not available");
   servable->Submit("neg", {}, {}, empty.Done());
   EXPECT_EQ(empty.count, 1);
+}
+
+TEST(ServableTest, TheDeadlineOfARequestHoldsForTheMethodsItCalls) {
+  const CallContext given{Deadline::After(std::chrono::hours(1)), 7};
+  Servable* self = nullptr;
+  CallContext seen;
+  auto executor = NegatingExecutor();
+  executor->before = [&](auto, const CallContext& context) { return seen = context, OkStatus(); };
+  auto servable = Make(WithPipeline(PerInstance([&](const Instance& x) -> Result<Instance> {
+                         return (*self->RunMethod("neg", {x}))[0];
+                       })),
+                       executor);
+  self = servable.get();
+  Answer answer;
+  servable->Submit("predict", {One(1)}, given, answer.Done());
+  ASSERT_TRUE(answer.Wait());
+  ASSERT_OK(answer.results[0]);
+  EXPECT_EQ(seen.deadline, given.deadline);
+  EXPECT_EQ(seen.request_id, 7u);
+
+  ASSERT_OK(servable->RunMethod("neg", {One(1)}));
+  EXPECT_TRUE(seen.deadline.is_infinite());
+  EXPECT_EQ(executor->calls, 2);
+}
+
+TEST(ServableTest, AMethodCalledAfterTheRequestsDeadlineIsNotRun) {
+  auto executor = NegatingExecutor();
+  auto servable = Make(NegSpec(), executor);
+  const CallContext late = Late();
+  const RequestScope scope(late);
+  const auto results = servable->RunMethod("neg", {One(1)});
+  ASSERT_OK(results);
+  EXPECT_ERROR((*results)[0], kDeadlineExceeded, "fake.neg: the request's deadline passed");
+  EXPECT_EQ(executor->calls, 0);
+}
+
+TEST(ServableTest, APipelineThatRunsWhenStopBeginsMayStillCallMethods) {
+  Gate gate;
+  Servable* self = nullptr;
+  auto servable = Make(WithPipeline(PerInstance([&](const Instance& x) -> Result<Instance> {
+                         gate.Pass();
+                         PIPESERVE_ASSIGN_OR_RETURN(Results results, self->RunMethod("neg", {x}));
+                         return results[0];
+                       })),
+                       NegatingExecutor(), {.max_inflight = 1});
+  self = servable.get();
+  Answer running, waiting;
+  servable->Submit("predict", {One(1)}, {}, running.Done());
+  ASSERT_TRUE(gate.WaitForArrivals(1));
+  servable->Submit("predict", {One(2)}, {}, waiting.Done());
+  {
+    std::jthread stopper([&] { servable->Stop(); });
+    EXPECT_TRUE(waiting.Wait());  // Stop() is under way.
+    gate.Open();
+  }
+  ASSERT_EQ(running.count, 1);
+  ASSERT_OK(running.results[0]);
+  EXPECT_EQ(ValueOf(*running.results[0]), -1);
+  EXPECT_ERROR(waiting.results[0], kUnavailable, "servable is not available");
+}
+
+TEST(ServableTest, StopWaitsForDirectCallersAndLetsNobodyElseIn) {
+  Gate gate;
+  std::atomic<bool> passed{false}, stopped{false};
+  auto executor = NegatingExecutor();
+  executor->before = [&](std::span<const Tensor> inputs, auto&) {
+    if (*inputs[0].data_as<float>() != 1) return OkStatus();
+    gate.Pass();
+    passed = true;
+    return OkStatus();
+  };
+  auto servable = Make(NegSpec(), executor);
+  {
+    std::jthread caller([&] {
+      const auto results = servable->RunMethod("neg", {One(1)});
+      ASSERT_OK(results);
+      EXPECT_EQ(ValueOf(*(*results)[0]), -1);
+    });
+    EXPECT_TRUE(gate.WaitForArrivals(1));
+    std::jthread stopper([&] {
+      servable->Stop();
+      EXPECT_TRUE(passed);
+      stopped = true;
+    });
+    auto refused = servable->RunMethod("neg", {One(2)});
+    while (refused.ok()) refused = servable->RunMethod("neg", {One(2)});
+    EXPECT_ERROR(refused, kUnavailable, "servable is not available");
+    EXPECT_FALSE(stopped);
+    gate.Open();
+  }
+  EXPECT_TRUE(stopped);
+}
+
+TEST(ServableTest, ResultsAreThoseOfASerialRunBitForBit) {
+  constexpr size_t kRequests = 200;
+  // Several instances a request, a batch that they do not fill, and two calls of each method.
+  Servable* self = nullptr;
+  ServableSpec spec = WithPipeline(PerInstance([&](const Instance& x) -> Result<Instance> {
+    PIPESERVE_ASSIGN_OR_RETURN(Results first, self->RunMethod("neg", {x, One(0.1f), x, x}));
+    PIPESERVE_ASSIGN_OR_RETURN(Results second, self->RunMethod("neg", {One(0.3f), *first[3]}));
+    return second[1];
+  }));
+  spec.methods[0].preprocess = {
+      PerInstance([](const Instance& x) { return One(ValueOf(x) * 1.7f + 0.1f); }),
+      {{Phase::kInput, 0}},
+      1};
+  spec.methods[0].graph.inputs = {{Phase::kPreprocess, 0}};
+  const auto run = [&](int max_inflight, bool one_by_one) {
+    auto servable = Make(spec, NegatingExecutor(3), {.max_inflight = max_inflight});
+    self = servable.get();
+    std::vector<Answer> answers(kRequests);
+    for (size_t i = 0; i < kRequests; ++i) {
+      const auto value = static_cast<float>(i) / 7;
+      servable->Submit("predict", {One(value), One(-value)}, {}, answers[i].Done());
+      if (one_by_one) {
+        EXPECT_TRUE(answers[i].Wait());
+      }
+    }
+    std::vector<float> values;
+    for (Answer& answer : answers) {
+      EXPECT_TRUE(answer.Wait());
+      for (const auto& result : answer.results) {
+        EXPECT_OK(result);
+        values.push_back(result.ok() ? ValueOf(*result) : 0);
+      }
+    }
+    return values;
+  };
+  const std::vector<float> serial = run(1, true);
+  const std::vector<float> overlapping = run(4, false);
+  ASSERT_EQ(serial.size(), 2 * kRequests);
+  EXPECT_EQ(std::memcmp(serial.data(), overlapping.data(), serial.size() * sizeof(float)), 0);
 }
 
 TEST(ServableTest, EveryRequestOfManyThreadsIsAnsweredOnceAndRight) {

@@ -1,4 +1,4 @@
-// One graph of a servable, run on instances instead of on whole tensors.
+// The graph step of a method: one graph, run on instances instead of on whole tensors.
 #pragma once
 
 #include <span>
@@ -11,12 +11,13 @@
 namespace pipeserve {
 
 // Immutable; `layout` and `executor` outlive it.
-class GraphRunner {
+class GraphStepRunner {
  public:
-  GraphRunner(const BatchLayout& layout, Executor& executor, GraphId graph);
+  GraphStepRunner(const BatchLayout& layout, Executor& executor, GraphId graph);
 
-  // Checks every instance, runs those that pass in as few calls as the batch size allows, and
-  // gives one result each, in order. A failed call costs the instances that shared it.
+  // Checks every instance, runs those that pass, and gives one result each, in order. Neighbours
+  // share a call as far as the batch size and the inputs without a batch dimension allow. A failed
+  // call costs the instances that shared it.
   //
   // Errors of an instance: kInvalidArgument (it does not fit the graph), kDeadlineExceeded (the
   // request's deadline passed before its call), those of Executor::Run().

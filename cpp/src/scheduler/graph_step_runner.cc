@@ -1,4 +1,4 @@
-#include "scheduler/graph_runner.h"
+#include "scheduler/graph_step_runner.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,11 +7,11 @@
 
 namespace pipeserve {
 
-GraphRunner::GraphRunner(const BatchLayout& layout, Executor& executor, GraphId graph)
+GraphStepRunner::GraphStepRunner(const BatchLayout& layout, Executor& executor, GraphId graph)
     : layout_(layout), executor_(executor), graph_(graph), signature_(executor.signature(graph)) {}
 
-std::vector<Result<Instance>> GraphRunner::Run(std::vector<Instance> instances,
-                                               const CallContext& context) const {
+std::vector<Result<Instance>> GraphStepRunner::Run(std::vector<Instance> instances,
+                                                   const CallContext& context) const {
   std::vector<Result<Instance>> results(instances.size(), Instance{});
   std::vector<Instance> fitting;
   std::vector<size_t> places;  // Of the fitting instances among all.
@@ -43,15 +43,15 @@ std::vector<Result<Instance>> GraphRunner::Run(std::vector<Instance> instances,
   return results;
 }
 
-size_t GraphRunner::CallSize(std::span<const Instance> instances) const {
+size_t GraphStepRunner::CallSize(std::span<const Instance> instances) const {
   const size_t most = std::min(instances.size(), static_cast<size_t>(layout_.batch_size()));
   size_t count = 1;
   while (count < most && layout_.CanShareCall(instances[0], instances[count])) ++count;
   return count;
 }
 
-Result<std::vector<Instance>> GraphRunner::Call(std::span<const Instance> instances,
-                                                const CallContext& context) const {
+Result<std::vector<Instance>> GraphStepRunner::Call(std::span<const Instance> instances,
+                                                    const CallContext& context) const {
   if (context.deadline.HasPassed()) {
     return DeadlineExceeded(
         StrCat("the request's deadline passed before a call of graph ", graph_));
