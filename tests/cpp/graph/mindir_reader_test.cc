@@ -1,5 +1,7 @@
 // Every model file of the shared folder, whole, cut, damaged, encrypted and split.
+#include <cstdlib>
 #include <random>
+#include <span>
 
 #include "graph/model_file.h"
 #include "graph/shape_inference.h"
@@ -405,43 +407,65 @@ std::vector<HostileFixture> HostileFixtures() {
   };
 }
 
+// The model of a hostile fixture with other bytes. They never are a file, which would take most of
+// the time, but split weights lie beside where it would be.
+class HostileReader {
+ public:
+  HostileReader(const TestFolder& folder, const HostileFixture& fixture)
+      : file_(folder.path() / "hostile.mindir"), options_(fixture.options) {
+    folder.Write("split_variables/data_0",
+                 FileBytes(SharedFile("mindir/variants/v2.10/split_variables/data_0")));
+  }
+  // Whether the bytes are a model, which then is sound; if not, the message names the file.
+  bool Accepts(std::string_view bytes) const {
+    const Result<Graph> graph =
+        ParseMindir(Buffer::CopyOf(std::as_bytes(std::span(bytes))), file_, options_);
+    if (graph.ok()) {
+      ExpectSound(*graph, options_.rank_size);
+    } else if (graph.status().message().find("hostile.mindir") == std::string::npos) {
+      ADD_FAILURE() << graph.status();
+    }
+    return graph.ok();
+  }
+
+ private:
+  const std::filesystem::path file_;
+  const ReadOptions& options_;
+};
+
 TEST_F(MindirReaderTest, SurvivesTruncationAtEveryByte) {
-  folder_.Write("split_variables/data_0",
-                FileBytes(SharedFile("mindir/variants/v2.10/split_variables/data_0")));
   for (const HostileFixture& fixture : HostileFixtures()) {
     SCOPED_TRACE(fixture.file);
     const std::string whole = FileBytes(SharedFile(fixture.file));
-    size_t sound = 0;
+    const HostileReader reader(folder_, fixture);
+    size_t accepted = 0;
     for (size_t size = 0; size < whole.size(); ++size) {
-      const auto file = folder_.Write("cut.mindir", std::string_view(whole).substr(0, size));
-      const Result<Graph> graph = ReadMindir(file, fixture.options);
-      if (!graph.ok()) {
-        EXPECT_THAT(graph.status().message(), HasSubstr("cut.mindir"));
-        continue;
-      }
-      ++sound;
-      ExpectSound(*graph, fixture.options.rank_size);
+      if (reader.Accepts(std::string_view(whole).substr(0, size))) ++accepted;
     }
     // Only cuts between the last fields of the model leave something whole.
-    EXPECT_LT(sound, 20u);
+    EXPECT_LT(accepted, 20u);
   }
 }
 
+// How many damaged copies of each file are read; PIPESERVE_FLIP_ROUNDS asks for more.
+int FlipRounds() {
+  constexpr int kDefault = 300;
+  const char* rounds = std::getenv("PIPESERVE_FLIP_ROUNDS");
+  return rounds == nullptr ? kDefault : std::atoi(rounds);
+}
+
 TEST_F(MindirReaderTest, SurvivesFlippedBytes) {
-  folder_.Write("split_variables/data_0",
-                FileBytes(SharedFile("mindir/variants/v2.10/split_variables/data_0")));
   std::mt19937 random(20261124);
   for (const HostileFixture& fixture : HostileFixtures()) {
     SCOPED_TRACE(fixture.file);
     const std::string whole = FileBytes(SharedFile(fixture.file));
-    for (int round = 0; round < 300; ++round) {
+    const HostileReader reader(folder_, fixture);
+    for (int round = 0; round < FlipRounds(); ++round) {
       std::string damaged = whole;
       for (size_t flips = 1 + random() % 3; flips > 0; --flips) {
         damaged[random() % damaged.size()] = static_cast<char>(random());
       }
-      const auto file = folder_.Write("damaged.mindir", damaged);
-      const Result<Graph> graph = ReadMindir(file, fixture.options);
-      if (graph.ok()) ExpectSound(*graph, fixture.options.rank_size);
+      reader.Accepts(damaged);
     }
   }
 }
