@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/str_cat.h"
-#include "executor/cpu/input_check.h"
+#include "executor/input_check.h"
 
 namespace pipeserve {
 namespace {

@@ -24,6 +24,7 @@ enum class OpType : uint8_t {
   kMul,           // a, b -> y, broadcasting
   kBiasAdd,       // x, bias[C] -> y; the bias is added along dimension 1
   kReLU,          // x -> y
+  kReduceSum,     // x -> y; ReduceAttributes
   kReshape,       // x -> y; ReshapeAttributes
   kTranspose,     // x -> y; TransposeAttributes
   kConcat,        // x... -> y; AxisAttributes
@@ -39,6 +40,10 @@ std::string_view OpTypeName(OpType op);
 struct MatMulAttributes {
   bool transpose_a = false;
   bool transpose_b = false;
+};
+struct ReduceAttributes {
+  std::vector<int64_t> axes;  // Negative counts from the end; none means all dimensions.
+  bool keep_dims = false;     // A dimension that is summed over stays, with size 1.
 };
 struct ReshapeAttributes {
   std::vector<int64_t> dims;  // One may be -1.
@@ -65,8 +70,8 @@ struct CollectiveAttributes {
 };
 
 using Attributes =
-    std::variant<std::monostate, MatMulAttributes, ReshapeAttributes, TransposeAttributes,
-                 AxisAttributes, StridedSliceAttributes, CollectiveAttributes>;
+    std::variant<std::monostate, MatMulAttributes, ReduceAttributes, ReshapeAttributes,
+                 TransposeAttributes, AxisAttributes, StridedSliceAttributes, CollectiveAttributes>;
 
 using ValueId = int32_t;
 

@@ -96,6 +96,8 @@ OperatorLabels LabelsOf(OpType op) {
       return {{"x", "b"}, "output"};
     case OpType::kReLU:
       return {{"x"}, "output"};
+    case OpType::kReduceSum:
+      return {{"input_x", "axis"}, "y"};
     case OpType::kReshape:
       return {{"tensor", "shape"}, "output"};
     case OpType::kTranspose:
@@ -182,6 +184,8 @@ void AddMonadShape(NodeProto& node) {
 void AddOperatorAttributes(NodeProto& proto, const Node& node) {
   if (const auto* matmul = std::get_if<MatMulAttributes>(&node.attributes)) {
     AddMatMul(proto, *matmul);
+  } else if (const auto* reduce = std::get_if<ReduceAttributes>(&node.attributes)) {
+    AddBool(proto, "keep_dims", reduce->keep_dims);
   } else if (const auto* slice = std::get_if<StridedSliceAttributes>(&node.attributes)) {
     AddStridedSlice(proto, *slice);
   } else if (const auto* axis = std::get_if<AxisAttributes>(&node.attributes)) {

@@ -1,4 +1,4 @@
-// ReadMindir: bytes, then message, then weights, then graph.
+// ReadMindir and ParseMindir: bytes, then message, then weights, then graph.
 #include "base/str_cat.h"
 #include "graph/lowering.h"
 #include "graph/model_bytes.h"
@@ -12,10 +12,15 @@ namespace {
 // Every model file begins with the tag of ir_version.
 constexpr std::byte kFirstByte{0x0A};
 
-Result<Graph> Read(const std::filesystem::path& path, const ReadOptions& options) {
+std::string Context(const std::filesystem::path& path) {
+  return StrCat("model file ", path.string());
+}
+
+Result<Graph> Parse(Buffer bytes, const std::filesystem::path& path, const ReadOptions& options) {
   mindir::ModelProto model;
   {
-    PIPESERVE_ASSIGN_OR_RETURN(const ModelBytes file, ReadModelBytes(path, options.decryption));
+    PIPESERVE_ASSIGN_OR_RETURN(const ModelBytes file,
+                               DecryptModelBytes(std::move(bytes), options.decryption));
     if (file.bytes.size() == 0) return InvalidArgument("is empty");
     if (file.decrypted && *file.bytes.data() != kFirstByte) {
       return InvalidArgument("does not decrypt to a model: the key or mode is wrong");
@@ -33,10 +38,17 @@ Result<Graph> Read(const std::filesystem::path& path, const ReadOptions& options
 
 }  // namespace
 
-Result<Graph> ReadMindir(const std::filesystem::path& path, const ReadOptions& options) {
-  Result<Graph> graph = Read(path, options);
-  if (!graph.ok()) return graph.status().WithContext(StrCat("model file ", path.string()));
+Result<Graph> ParseMindir(Buffer bytes, const std::filesystem::path& path,
+                          const ReadOptions& options) {
+  Result<Graph> graph = Parse(std::move(bytes), path, options);
+  if (!graph.ok()) return graph.status().WithContext(Context(path));
   return graph;
+}
+
+Result<Graph> ReadMindir(const std::filesystem::path& path, const ReadOptions& options) {
+  Result<Buffer> bytes = ReadFileBytes(path);
+  if (!bytes.ok()) return bytes.status().WithContext(Context(path));
+  return ParseMindir(*std::move(bytes), path, options);
 }
 
 }  // namespace pipeserve

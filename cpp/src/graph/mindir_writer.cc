@@ -140,7 +140,9 @@ class GraphWriter {
   std::vector<Edge> InputsOf(const Node& node) {
     std::vector<Edge> inputs;
     for (const ValueId id : node.inputs) inputs.push_back(Read(id));
-    if (const auto* reshape = std::get_if<ReshapeAttributes>(&node.attributes)) {
+    if (const auto* reduce = std::get_if<ReduceAttributes>(&node.attributes)) {
+      inputs.push_back(Tuple(reduce->axes));
+    } else if (const auto* reshape = std::get_if<ReshapeAttributes>(&node.attributes)) {
       inputs.push_back(Tuple(reshape->dims));
     } else if (const auto* transpose = std::get_if<TransposeAttributes>(&node.attributes)) {
       inputs.push_back(Tuple(transpose->perm));

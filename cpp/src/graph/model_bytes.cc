@@ -10,9 +10,8 @@
 #include "graph/decrypt.h"
 
 namespace pipeserve {
-namespace {
 
-Result<Buffer> ReadWhole(const std::filesystem::path& path) {
+Result<Buffer> ReadFileBytes(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return NotFound("there is no such file");
   const uintmax_t size = std::filesystem::file_size(path, error);
@@ -25,15 +24,17 @@ Result<Buffer> ReadWhole(const std::filesystem::path& path) {
   return bytes;
 }
 
-}  // namespace
-
-Result<ModelBytes> ReadModelBytes(const std::filesystem::path& path,
-                                  const std::optional<Decryption>& decryption) {
-  PIPESERVE_ASSIGN_OR_RETURN(Buffer bytes, ReadWhole(path));
+Result<ModelBytes> DecryptModelBytes(Buffer bytes, const std::optional<Decryption>& decryption) {
   if (!IsEncrypted(bytes.bytes())) return ModelBytes{std::move(bytes), false};
   if (!decryption.has_value()) return InvalidArgument("is encrypted, and no key was given");
   PIPESERVE_ASSIGN_OR_RETURN(Buffer plain, Decrypt(bytes.bytes(), *decryption));
   return ModelBytes{std::move(plain), true};
+}
+
+Result<ModelBytes> ReadModelBytes(const std::filesystem::path& path,
+                                  const std::optional<Decryption>& decryption) {
+  PIPESERVE_ASSIGN_OR_RETURN(Buffer bytes, ReadFileBytes(path));
+  return DecryptModelBytes(std::move(bytes), decryption);
 }
 
 Status ParseMessage(const ModelBytes& file, google::protobuf::MessageLite& message) {

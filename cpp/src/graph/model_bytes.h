@@ -19,8 +19,16 @@ struct ModelBytes {
   bool decrypted = false;
 };
 
-// Errors: kNotFound (no such regular file), kUnavailable (cannot be read), kInvalidArgument (see
-// Decrypt(), or encrypted and no key). Messages do not name the file; the caller's context does.
+// Messages below do not name the file; the caller's context does.
+
+// Errors: kNotFound (no such regular file), kUnavailable (cannot be read).
+Result<Buffer> ReadFileBytes(const std::filesystem::path& path);
+
+// The bytes of a file, plain or not. Errors: kInvalidArgument (see Decrypt(), or encrypted and no
+// key).
+Result<ModelBytes> DecryptModelBytes(Buffer bytes, const std::optional<Decryption>& decryption);
+
+// Both at once.
 Result<ModelBytes> ReadModelBytes(const std::filesystem::path& path,
                                   const std::optional<Decryption>& decryption);
 

@@ -41,6 +41,11 @@ struct ReadOptions {
 // type that is not supported, named).
 Result<Graph> ReadMindir(const std::filesystem::path& path, const ReadOptions& options = {});
 
+// The same for the bytes of a file that are in memory; `path` is what messages call it, and split
+// weights lie beside it.
+Result<Graph> ParseMindir(Buffer bytes, const std::filesystem::path& path,
+                          const ReadOptions& options = {});
+
 // Writes `graph` in the 1.3 encoding, weights inline, readable by MindSpore.
 Status WriteMindir(const Graph& graph, const std::filesystem::path& path);
 

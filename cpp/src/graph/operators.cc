@@ -55,6 +55,21 @@ class OperatorReader {
     return Operands(node, 2);
   }
 
+  Status ReduceSum(Node& node) {
+    ReduceAttributes attributes;
+    PIPESERVE_ASSIGN_OR_RETURN(attributes.axes, Ints("axis", 1));
+    PIPESERVE_ASSIGN_OR_RETURN(const int64_t keep_dims, Int("keep_dims", 2));
+    attributes.keep_dims = keep_dims != 0;
+    PIPESERVE_ASSIGN_OR_RETURN(const std::optional<Literal> skip, Argument("skip_mode", 3));
+    if (skip.has_value() && attributes.axes.empty()) {
+      PIPESERVE_ASSIGN_OR_RETURN(const int64_t skips, IntOf(*skip, "skip_mode"));
+      if (skips != 0)
+        return Unimplemented("skip_mode, which makes no axis mean no sum, is not supported");
+    }
+    node.attributes = std::move(attributes);
+    return Operands(node, 1);
+  }
+
   Status Reshape(Node& node) {
     ReshapeAttributes attributes;
     PIPESERVE_ASSIGN_OR_RETURN(attributes.dims, Ints("shape", 1));
@@ -197,7 +212,7 @@ struct OperatorRow {
   Status (OperatorReader::*read)(Node&);
 };
 
-constexpr std::array<OperatorRow, 16> kOperators = {{
+constexpr std::array<OperatorRow, 17> kOperators = {{
     {"MatMul", OpType::kMatMul, 2, 4, &OperatorReader::MatMul},
     {"Neg", OpType::kNeg, 1, 1, &OperatorReader::Unary},
     {"Add", OpType::kAdd, 2, 2, &OperatorReader::Binary},
@@ -207,6 +222,7 @@ constexpr std::array<OperatorRow, 16> kOperators = {{
     {"Muls", OpType::kMul, 2, 2, &OperatorReader::Binary},
     {"BiasAdd", OpType::kBiasAdd, 2, 3, &OperatorReader::BiasAdd},
     {"ReLU", OpType::kReLU, 1, 1, &OperatorReader::Unary},
+    {"ReduceSum", OpType::kReduceSum, 2, 4, &OperatorReader::ReduceSum},
     {"Reshape", OpType::kReshape, 1, 2, &OperatorReader::Reshape},
     {"Transpose", OpType::kTranspose, 1, 2, &OperatorReader::Transpose},
     {"Concat", OpType::kConcat, 1, 2, &OperatorReader::Concat},

@@ -121,6 +121,13 @@ Result<Infos> InferBiasAdd(const Node&, Inputs in) {
   return One(in[0].dtype, x);
 }
 
+Result<Infos> InferReduceSum(const Node& node, Inputs in) {
+  PIPESERVE_ASSIGN_OR_RETURN(const auto* attributes, AttributesOf<ReduceAttributes>(node));
+  PIPESERVE_RETURN_IF_ERROR(CheckArithmetic(in[0]));
+  PIPESERVE_ASSIGN_OR_RETURN(const Shape shape, InferReductionShape(*attributes, in[0].shape));
+  return One(in[0].dtype, shape);
+}
+
 // Resolves the -1 of `dims` when the input's size is known.
 Result<Infos> InferReshape(const Node& node, Inputs in) {
   PIPESERVE_ASSIGN_OR_RETURN(const auto* attributes, AttributesOf<ReshapeAttributes>(node));
@@ -257,6 +264,8 @@ Result<Infos> Infer(const Node& node, Inputs in, int rank_size) {
       return InferBroadcast(node, in);
     case OpType::kBiasAdd:
       return InferBiasAdd(node, in);
+    case OpType::kReduceSum:
+      return InferReduceSum(node, in);
     case OpType::kReshape:
       return InferReshape(node, in);
     case OpType::kTranspose:

@@ -23,6 +23,12 @@ Result<std::vector<TensorInfo>> InferShapes(const Graph& graph, std::span<const 
 Result<std::vector<TensorInfo>> InferNode(const Node& node, std::span<const TensorInfo> inputs,
                                           int rank_size);
 
+// Which dimensions of `input` a reduction sums over, one entry for each.
+// Errors: kInvalidArgument (an axis that `input` has not, or one named twice).
+Result<std::vector<bool>> ResolveReduction(const ReduceAttributes& attributes, const Shape& input);
+// The shape of what is left. Errors: those of ResolveReduction().
+Result<Shape> InferReductionShape(const ReduceAttributes& attributes, const Shape& input);
+
 // A strided slice with its masks resolved against a known input shape.
 struct SliceSpec {
   std::vector<int64_t> begin, strides;  // One entry for each input dimension.

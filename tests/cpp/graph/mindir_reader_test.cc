@@ -1,5 +1,7 @@
 // Every model file of the shared folder, whole, cut, damaged, encrypted and split.
+#include <cstdlib>
 #include <random>
+#include <span>
 
 #include "graph/model_file.h"
 #include "graph/shape_inference.h"
@@ -58,6 +60,7 @@ struct Fixture {
 TEST_F(MindirReaderTest, ReadsWholeGraphs) {
   const char* const kSpec = "float32[128,96] -> float32[128,16]";
   const Fixture fixtures[] = {
+      {"v1.3/consts", "float32[12] -> float32[2,3]"},
       {"v1.3/matmul_0", kSpec},
       {"v1.3/matmul_1", kSpec},
       {"v1.3/matmul_ta", "float32[96,128] -> float32[128,16]"},
@@ -65,6 +68,7 @@ TEST_F(MindirReaderTest, ReadsWholeGraphs) {
       {"v1.3/two_in_two_out", "float32[4,6] float32[4,6] -> float32[4,5] float32[4,6]"},
       {"v2.10/add_relu", kSpec},
       {"v2.10/bias_relu", kSpec},
+      {"v2.10/consts", "float32[12] -> float32[2,3]"},
       {"v2.10/matmul_0", kSpec},
       {"v2.10/matmul_1", kSpec},
       {"v2.10/matmul_dynamic", "float32[?,96] -> float32[?,16]"},
@@ -90,9 +94,7 @@ TEST_F(MindirReaderTest, ReadsWholeGraphs) {
 
 TEST_F(MindirReaderTest, NamesTheOperatorThatIsNotSupported) {
   const Fixture fixtures[] = {
-      {"v1.3/consts", "operator ReduceSum is"},
-      {"v2.10/consts", "operator ReduceSum is"},
-      {"v2.10/branch", "operator ReduceSum is"},
+      {"v2.10/branch", "operator Greater is"},
       {"v2.10/counter", "operator AssignAdd is"},
       {"v2.10/decoder_nn", "operator LayerNorm is"},
       {"v2.10/decoder_prims", "operator LayerNorm is"},
@@ -405,43 +407,65 @@ std::vector<HostileFixture> HostileFixtures() {
   };
 }
 
+// The model of a hostile fixture with other bytes. They never are a file, which would take most of
+// the time, but split weights lie beside where it would be.
+class HostileReader {
+ public:
+  HostileReader(const TestFolder& folder, const HostileFixture& fixture)
+      : file_(folder.path() / "hostile.mindir"), options_(fixture.options) {
+    folder.Write("split_variables/data_0",
+                 FileBytes(SharedFile("mindir/variants/v2.10/split_variables/data_0")));
+  }
+  // Whether the bytes are a model, which then is sound; if not, the message names the file.
+  bool Accepts(std::string_view bytes) const {
+    const Result<Graph> graph =
+        ParseMindir(Buffer::CopyOf(std::as_bytes(std::span(bytes))), file_, options_);
+    if (graph.ok()) {
+      ExpectSound(*graph, options_.rank_size);
+    } else if (graph.status().message().find("hostile.mindir") == std::string::npos) {
+      ADD_FAILURE() << graph.status();
+    }
+    return graph.ok();
+  }
+
+ private:
+  const std::filesystem::path file_;
+  const ReadOptions& options_;
+};
+
 TEST_F(MindirReaderTest, SurvivesTruncationAtEveryByte) {
-  folder_.Write("split_variables/data_0",
-                FileBytes(SharedFile("mindir/variants/v2.10/split_variables/data_0")));
   for (const HostileFixture& fixture : HostileFixtures()) {
     SCOPED_TRACE(fixture.file);
     const std::string whole = FileBytes(SharedFile(fixture.file));
-    size_t sound = 0;
+    const HostileReader reader(folder_, fixture);
+    size_t accepted = 0;
     for (size_t size = 0; size < whole.size(); ++size) {
-      const auto file = folder_.Write("cut.mindir", std::string_view(whole).substr(0, size));
-      const Result<Graph> graph = ReadMindir(file, fixture.options);
-      if (!graph.ok()) {
-        EXPECT_THAT(graph.status().message(), HasSubstr("cut.mindir"));
-        continue;
-      }
-      ++sound;
-      ExpectSound(*graph, fixture.options.rank_size);
+      if (reader.Accepts(std::string_view(whole).substr(0, size))) ++accepted;
     }
     // Only cuts between the last fields of the model leave something whole.
-    EXPECT_LT(sound, 20u);
+    EXPECT_LT(accepted, 20u);
   }
 }
 
+// How many damaged copies of each file are read; PIPESERVE_FLIP_ROUNDS asks for more.
+int FlipRounds() {
+  constexpr int kDefault = 300;
+  const char* rounds = std::getenv("PIPESERVE_FLIP_ROUNDS");
+  return rounds == nullptr ? kDefault : std::atoi(rounds);
+}
+
 TEST_F(MindirReaderTest, SurvivesFlippedBytes) {
-  folder_.Write("split_variables/data_0",
-                FileBytes(SharedFile("mindir/variants/v2.10/split_variables/data_0")));
   std::mt19937 random(20261124);
   for (const HostileFixture& fixture : HostileFixtures()) {
     SCOPED_TRACE(fixture.file);
     const std::string whole = FileBytes(SharedFile(fixture.file));
-    for (int round = 0; round < 300; ++round) {
+    const HostileReader reader(folder_, fixture);
+    for (int round = 0; round < FlipRounds(); ++round) {
       std::string damaged = whole;
       for (size_t flips = 1 + random() % 3; flips > 0; --flips) {
         damaged[random() % damaged.size()] = static_cast<char>(random());
       }
-      const auto file = folder_.Write("damaged.mindir", damaged);
-      const Result<Graph> graph = ReadMindir(file, fixture.options);
-      if (graph.ok()) ExpectSound(*graph, fixture.options.rank_size);
+      reader.Accepts(damaged);
     }
   }
 }

@@ -28,6 +28,8 @@ std::string Describe(const Graph& graph) {
     for (const ValueId id : node.inputs) text += values[id] + " ";
     if (const auto* m = std::get_if<MatMulAttributes>(&node.attributes)) {
       text += StrCat("transposes ", m->transpose_a, m->transpose_b);
+    } else if (const auto* e = std::get_if<ReduceAttributes>(&node.attributes)) {
+      text += StrCat("axes ", list(e->axes), " kept ", e->keep_dims);
     } else if (const auto* r = std::get_if<ReshapeAttributes>(&node.attributes)) {
       text += StrCat("dims ", list(r->dims));
     } else if (const auto* t = std::get_if<TransposeAttributes>(&node.attributes)) {
@@ -83,7 +85,9 @@ TEST_F(WriteMindirTest, EveryComputingOperatorComesBack) {
   const ValueId scaled = maker.Node1(OpType::kMul, {active, maker.Weight("s", {})});
   const ValueId sum = maker.Node1(OpType::kAdd, {scaled, maker.Weight("row", {1, 6})});
   const ValueId less = maker.Node1(OpType::kSub, {sum, active});
-  ExpectRoundTrip(maker.Finish({maker.Node1(OpType::kNeg, {less})}));
+  const ValueId rows = maker.Node1(OpType::kReduceSum, {less}, ReduceAttributes{{-1}, true});
+  const ValueId all = maker.Node1(OpType::kReduceSum, {less}, ReduceAttributes{});
+  ExpectRoundTrip(maker.Finish({maker.Node1(OpType::kNeg, {less}), rows, all}));
 }
 
 TEST_F(WriteMindirTest, EveryMovingOperatorComesBack) {

@@ -69,6 +69,12 @@ AttributeProto Int(int64_t value) {
   attribute.set_i(value);
   return attribute;
 }
+AttributeProto Tuple(std::initializer_list<int64_t> values) {
+  AttributeProto attribute;
+  attribute.set_type(AttributeProto::TUPLE);
+  for (const int64_t value : values) *attribute.add_values() = Int(value);
+  return attribute;
+}
 AttributeProto Text(const char* value) {
   AttributeProto attribute;
   attribute.set_type(AttributeProto::STRING);
@@ -108,6 +114,22 @@ TEST(OperatorsTest, BiasAddIsNchwInBothEncodings) {
   EXPECT_ERROR(model().Attribute("format", Text("NCHW")).Lower(), kInvalidArgument, "bias of");
   EXPECT_ERROR(model().Constant(Int(1)).Lower(), kUnimplemented, "NCHW");
   EXPECT_ERROR(model().Attribute("format", Text("NHWC")).Lower(), kUnimplemented, "NCHW");
+}
+
+TEST(OperatorsTest, SumsTakeOneAxisManyOrNone) {
+  const auto sum = [] { return OneOperator("ReduceSum", TensorProto::FLOAT, {2, 3}).Operand("x"); };
+  const auto shape = [](const Result<Graph>& graph) {
+    return graph.ok() ? graph->info(graph->outputs[0]).ToString() : graph.status().message();
+  };
+  EXPECT_EQ(shape(sum().Constant(Int(1)).Constant(Int(1)).Lower()), "float32[2,1]");
+  EXPECT_EQ(shape(sum().Constant(Tuple({-1, 0})).Constant(Int(0)).Lower()), "float32[]");
+  EXPECT_EQ(shape(sum().Constant(Tuple({0})).Attribute("keep_dims", Int(0)).Lower()), "float32[3]");
+  const auto all = [&] { return sum().Constant(Tuple({})).Constant(Int(1)); };
+  EXPECT_EQ(shape(all().Lower()), "float32[1,1]");
+  EXPECT_EQ(shape(all().Constant(Int(0)).Lower()), "float32[1,1]");
+  EXPECT_ERROR(all().Constant(Int(1)).Lower(), kUnimplemented, "skip_mode");
+  EXPECT_ERROR(sum().Constant(Int(1)).Lower(), kInvalidArgument, "has no keep_dims");
+  EXPECT_ERROR(sum().Constant(Float(1)).Constant(Int(1)).Lower(), kInvalidArgument, "axis is no");
 }
 
 TEST(OperatorsTest, OldTransposeNamesCount) {

@@ -66,6 +66,20 @@ FloatTensor Binary(OpType op, const Inputs& in, const Shape& shape) {
   });
 }
 
+FloatTensor Sum(const Node& node, const FloatTensor& x, const Shape& shape) {
+  const auto& attributes = std::get<ReduceAttributes>(node.attributes);
+  const std::vector<bool> summed = *ResolveReduction(attributes, x.shape);
+  FloatTensor sums = Fill(shape, [](const Index&) { return 0.0f; });
+  Fill(x.shape, [&](const Index& from) {
+    Index to;
+    for (size_t i = 0; i < from.size(); ++i) {
+      if (!summed[i] || attributes.keep_dims) to.push_back(summed[i] ? 0 : from[i]);
+    }
+    return sums.data[Offset(shape, to)] += At(x, from);
+  });
+  return sums;
+}
+
 FloatTensor Transpose(const Node& node, const FloatTensor& x, const Shape& shape) {
   const std::vector<int64_t>& perm = std::get<TransposeAttributes>(node.attributes).perm;
   return Fill(shape, [&](const Index& at) {
@@ -116,6 +130,8 @@ FloatTensor Compute(const Node& node, const Inputs& in, const Shape& shape, int6
     case OpType::kMul:
     case OpType::kBiasAdd:
       return Binary(node.op, in, shape);
+    case OpType::kReduceSum:
+      return Sum(node, in[0], shape);
     case OpType::kReshape:
       return {shape, in[0].data};
     case OpType::kTranspose:

@@ -114,6 +114,12 @@ Status CpuExecutor::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
   return status;
 }
 
+int64_t CpuExecutor::copied_inputs() const {
+  int64_t copies = 0;
+  for (const auto& runner : impl_->runners_) copies += runner->copied_inputs();
+  return copies;
+}
+
 void CpuExecutor::SetCommunicator(std::shared_ptr<Communicator> communicator) {
   impl_->turn_.Set(std::move(communicator));
 }

@@ -32,6 +32,10 @@ class CpuExecutor final : public Executor {
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;
 
+  // Inputs of all calls so far that were copied because they did not start at a multiple of their
+  // element size.
+  int64_t copied_inputs() const;
+
   // Gives the executor a new communicator, e.g. for a new epoch. No call may be running. Until a
   // graph that needs one has it, its calls return kUnavailable.
   void SetCommunicator(std::shared_ptr<Communicator> communicator);

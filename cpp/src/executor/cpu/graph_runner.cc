@@ -4,7 +4,8 @@
 #include <utility>
 
 #include "base/str_cat.h"
-#include "executor/cpu/input_check.h"
+#include "executor/cpu/aligned_inputs.h"
+#include "executor/input_check.h"
 #include "graph/shape_inference.h"
 
 namespace pipeserve {
@@ -24,6 +25,14 @@ Status CheckConstants(const Graph& graph) {
     }
     return InvalidArgument(StrCat("constant ", info.name, " is ", info.ToString(), ", its data is ",
                                   tensor.ToString(), " of ", tensor.byte_size(), " bytes"));
+  }
+  return OkStatus();
+}
+
+Status AlignConstants(Graph& graph) {
+  for (auto& [id, tensor] : graph.constants) {
+    if (IsAligned(tensor)) continue;
+    PIPESERVE_ASSIGN_OR_RETURN(tensor, AlignedCopy(tensor));
   }
   return OkStatus();
 }
@@ -51,6 +60,7 @@ GraphRunner::GraphRunner(GraphId id, Graph graph, const PlanOptions& options)
 
 Result<std::unique_ptr<GraphRunner>> GraphRunner::Create(GraphId id, Graph graph,
                                                          const PlanOptions& options) {
+  PIPESERVE_RETURN_IF_ERROR(AlignConstants(graph));
   std::unique_ptr<GraphRunner> runner(new GraphRunner(id, std::move(graph), options));
   const Graph& kept = runner->graph_;
   PIPESERVE_RETURN_IF_ERROR(CheckConstants(kept));
@@ -87,6 +97,9 @@ Status GraphRunner::Check(std::span<const TensorInfo> infos) {
 Status GraphRunner::Run(std::span<const Tensor> inputs, const PlanCall& call,
                         std::vector<Tensor>* outputs) {
   PIPESERVE_RETURN_IF_ERROR(CheckInputs(id_, signature_, inputs));
+  AlignedInputs aligned;
+  PIPESERVE_RETURN_IF_ERROR(aligned.Assign(inputs, copied_inputs_));
+  inputs = aligned.tensors();
   if (static_plan_ != nullptr) return static_plan_->Run(inputs, call, outputs);
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Plan> plan, PlanFor(inputs));
   return plan->Run(inputs, call, outputs);

@@ -1,6 +1,7 @@
 // One graph of the CPU executor with the plans it runs by.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <vector>
@@ -24,6 +25,8 @@ class GraphRunner {
   const GraphSignature& signature() const { return signature_; }
   // Whether a run needs a communicator.
   bool has_collectives() const { return has_collectives_; }
+  // Inputs that came where no kernel may read them and were copied.
+  int64_t copied_inputs() const { return copied_inputs_.load(std::memory_order_relaxed); }
 
   // Errors: those of Executor::Run.
   Status Run(std::span<const Tensor> inputs, const PlanCall& call, std::vector<Tensor>* outputs);
@@ -48,6 +51,7 @@ class GraphRunner {
   GraphSignature signature_;
   bool has_collectives_ = false;
   std::shared_ptr<Plan> static_plan_;  // Null when a dimension is unknown.
+  std::atomic<int64_t> copied_inputs_{0};
 
   Mutex mutex_;
   std::vector<CachedPlan> plans_ GUARDED_BY(mutex_);  // The one used last comes first.

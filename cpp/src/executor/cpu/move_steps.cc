@@ -1,6 +1,7 @@
 // Steps that only move bytes: Transpose, StridedSlice, Concat, Split.
 #include <utility>
 
+#include "executor/cpu/gather_shape.h"
 #include "executor/cpu/kernels.h"
 #include "executor/cpu/step.h"
 #include "graph/shape_inference.h"
@@ -86,21 +87,6 @@ int64_t Elements(const Shape& shape, size_t begin, size_t end) {
   return count;
 }
 
-// Leaves out dimensions of 1 and joins neighbours that the source walks through without a jump.
-GatherShape Collapse(std::span<const int64_t> dims, std::span<const int64_t> strides) {
-  GatherShape shape;
-  shape.rank = 0;
-  for (size_t i = 0; i < dims.size(); ++i) {
-    if (dims[i] == 1) continue;
-    const int last = shape.rank - 1;
-    const bool joins = last >= 0 && shape.strides[last] == strides[i] * dims[i];
-    const int at = joins ? last : shape.rank++;
-    shape.dims[at] = joins ? shape.dims[at] * dims[i] : dims[i];
-    shape.strides[at] = strides[i];
-  }
-  return shape.rank == 0 ? GatherShape{} : shape;
-}
-
 Parts MakeParts(const StepContext& context, const Shape& whole, std::span<const TensorInfo> infos,
                 std::span<const Location> locations) {
   int64_t axis = std::get<AxisAttributes>(context.node.attributes).axis;
@@ -131,7 +117,7 @@ Result<std::unique_ptr<Step>> MakeTransposeStep(const StepContext& context) {
     strides.push_back(Elements(x, from + 1, x.rank()));
   }
   return std::unique_ptr<Step>(
-      std::make_unique<GatherStep>(context, Collapse(y.dims(), strides), 0));
+      std::make_unique<GatherStep>(context, MakeGatherShape(y.dims(), strides), 0));
 }
 
 Result<std::unique_ptr<Step>> MakeSliceStep(const StepContext& context) {
@@ -150,8 +136,8 @@ Result<std::unique_ptr<Step>> MakeSliceStep(const StepContext& context) {
     empty = empty || slice.sizes[i] == 0;
   }
   // An empty slice may begin outside its source.
-  return std::unique_ptr<Step>(
-      std::make_unique<GatherStep>(context, Collapse(slice.sizes, strides), empty ? 0 : start));
+  return std::unique_ptr<Step>(std::make_unique<GatherStep>(
+      context, MakeGatherShape(slice.sizes, strides), empty ? 0 : start));
 }
 
 Result<std::unique_ptr<Step>> MakeConcatStep(const StepContext& context) {

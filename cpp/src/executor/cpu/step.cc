@@ -2,6 +2,7 @@
 
 #include "base/str_cat.h"
 #include "executor/cpu/elements.h"
+#include "executor/cpu/sum_kernel.h"
 
 namespace pipeserve {
 namespace {
@@ -27,6 +28,8 @@ bool HasKernel(OpType op, DataType dtype) {
     case OpType::kMul:
     case OpType::kBiasAdd:
       return element.has_value();
+    case OpType::kReduceSum:
+      return element && kernels::SelectSum(*element) != nullptr;
     case OpType::kAllReduce:
       return dtype == DataType::kFloat16 || dtype == DataType::kFloat32 ||
              dtype == DataType::kInt32;
@@ -109,6 +112,8 @@ Result<std::unique_ptr<Step>> MakeStep(const StepContext& context) {
     case OpType::kMul:
     case OpType::kBiasAdd:
       return MakeBinaryStep(context);
+    case OpType::kReduceSum:
+      return MakeSumStep(context);
     case OpType::kTranspose:
       return MakeTransposeStep(context);
     case OpType::kConcat:

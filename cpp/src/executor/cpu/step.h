@@ -81,6 +81,7 @@ inline bool IsCollective(OpType op) { return op == OpType::kAllReduce || op == O
 Result<std::unique_ptr<Step>> MakeMatMulStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeUnaryStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeBinaryStep(const StepContext& context);
+Result<std::unique_ptr<Step>> MakeSumStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeTransposeStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeSliceStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeConcatStep(const StepContext& context);

@@ -1,4 +1,4 @@
-#include "executor/cpu/input_check.h"
+#include "executor/input_check.h"
 
 #include <cctype>
 #include <string>

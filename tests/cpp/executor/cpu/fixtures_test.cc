@@ -1,4 +1,6 @@
 // Model files of the shared folder give the values that are stored beside them.
+#include "support/fixtures.h"
+
 #include <Eigen/Core>
 #include <thread>
 
@@ -6,7 +8,6 @@
 #include "executor/local_communicator.h"
 #include "graph/model_file.h"
 #include "pipeserve/model.h"
-#include "support/fixtures.h"
 #include "support/matchers.h"
 #include "support/npz.h"
 
@@ -112,7 +113,8 @@ INSTANTIATE_TEST_SUITE_P(Sharded, ShardedFixturesTest,
                                          ShardedCase{"v1.3-nccl/seed_8", "matmul_1", 8},
                                          ShardedCase{"v2.10-hccl/col_8", "matmul_rand", 8},
                                          ShardedCase{"v2.10-hccl/mix_4", "matmul_rand", 4},
-                                         ShardedCase{"v2.10-hccl/seed_8", "matmul_0", 8}));
+                                         ShardedCase{"v2.10-hccl/seed_8", "matmul_0", 8},
+                                         ShardedCase{"v2.10-hccl/seed_8", "matmul_1", 8}));
 
 }  // namespace
 }  // namespace pipeserve

@@ -1,9 +1,9 @@
 // The kernels against loops that anybody can check.
+#include "executor/cpu/kernels.h"
+
 #include <gtest/gtest.h>
 
 #include <vector>
-
-#include "executor/cpu/kernels.h"
 
 namespace pipeserve::kernels {
 namespace {
