@@ -27,7 +27,6 @@ proto::ServerMessage ToProto(const RankCall& call) {
   run->set_sequence(call.sequence);
   run->set_epoch(call.epoch);
   run->set_graph(call.graph);
-  run->set_timeout_us(std::chrono::duration_cast<std::chrono::microseconds>(call.timeout).count());
   run->set_wants_outputs(call.wants_outputs);
   if (call.inputs == nullptr) return message;
   for (const Tensor& tensor : *call.inputs) TensorToProto(tensor, run->add_inputs());

@@ -5,7 +5,6 @@
 #include <memory>
 #include <vector>
 
-#include "base/clock.h"
 #include "executor/executor.h"
 #include "pipeserve/status.h"
 #include "pipeserve/tensor.h"
@@ -17,7 +16,6 @@ struct RankCall {
   uint64_t sequence = 0;
   uint64_t epoch = 0;
   GraphId graph = 0;
-  Duration timeout{0};
   bool wants_outputs = false;
   std::shared_ptr<const std::vector<Tensor>> inputs;
 };

@@ -55,7 +55,8 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
   }
   PIPESERVE_RETURN_IF_ERROR(CheckInputs(graph, signature(graph), inputs));
   if (context.deadline.HasPassed()) {
-    return DeadlineExceeded(StrCat(options_.servable_name, ": no time left to run graph ", graph));
+    return DeadlineExceeded(
+        StrCat(options_.servable_name, ": the deadline passed before graph ", graph, " ran"));
   }
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call, Submit(graph, inputs));
   return Await(*call, context.deadline, outputs);
@@ -94,7 +95,6 @@ void RemoteGroup::Send(const Call& call, const Lanes& lanes, std::span<const Ten
     lanes[rank]->Send({.sequence = call.sequence,
                        .epoch = call.epoch,
                        .graph = call.graph,
-                       .timeout = options_.call_timeout,
                        .wants_outputs = rank + 1 == lanes.size(),
                        .inputs = takes_inputs ? shared : nullptr});
   }
