@@ -5,6 +5,7 @@
 
 #include "base/str_cat.h"
 #include "executor/cpu/input_check.h"
+#include "wire/agent_messages.h"
 
 namespace pipeserve {
 namespace {
@@ -58,12 +59,15 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
     return DeadlineExceeded(
         StrCat(options_.servable_name, ": the deadline passed before graph ", graph, " ran"));
   }
-  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call, Submit(graph, inputs));
+  PIPESERVE_ASSIGN_OR_RETURN(std::string encoded, EncodeInputs(inputs));
+  PIPESERVE_ASSIGN_OR_RETURN(
+      const std::shared_ptr<Call> call,
+      Submit(graph, std::make_shared<const std::string>(std::move(encoded))));
   return Await(*call, context.deadline, outputs);
 }
 
 Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
-                                                               std::span<const Tensor> inputs) {
+                                                               const Inputs& inputs) {
   auto call = std::make_shared<Call>();
   bool wake_watcher = false;
   MutexLock send_lock(send_mutex_);
@@ -87,8 +91,7 @@ Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
   return call;
 }
 
-void RemoteGroup::Send(const Call& call, const Lanes& lanes, std::span<const Tensor> inputs) {
-  const auto shared = std::make_shared<const std::vector<Tensor>>(inputs.begin(), inputs.end());
+void RemoteGroup::Send(const Call& call, const Lanes& lanes, const Inputs& inputs) {
   for (size_t rank = 0; rank < lanes.size(); ++rank) {
     const bool takes_inputs =
         options_.all_stages_take_inputs || options_.shape.StageOf(static_cast<int>(rank)) == 0;
@@ -96,7 +99,7 @@ void RemoteGroup::Send(const Call& call, const Lanes& lanes, std::span<const Ten
                        .epoch = call.epoch,
                        .graph = call.graph,
                        .wants_outputs = rank + 1 == lanes.size(),
-                       .inputs = takes_inputs ? shared : nullptr});
+                       .inputs = takes_inputs ? inputs : nullptr});
   }
 }
 
