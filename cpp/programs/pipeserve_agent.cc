@@ -113,7 +113,7 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
   PIPESERVE_ASSIGN_OR_RETURN(const std::unique_ptr<CpuExecutor> executor, LoadExecutor(flags));
   PIPESERVE_ASSIGN_OR_RETURN(const SocketListener listener, SocketListener::Open(flags.listen));
   const auto join_peers = [&](uint64_t epoch, std::span<const std::string> peers,
-                              Deadline deadline) -> Result<std::shared_ptr<Communicator>> {
+                              const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
     executor->SetCommunicator(nullptr);  // Closes the connections of the epoch before.
     if (peers.size() != static_cast<size_t>(flags.rank_size)) {
       return InvalidArgument(StrCat("--rank-size is ", flags.rank_size, ", the servable has ",
@@ -121,7 +121,7 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
     }
     PIPESERVE_ASSIGN_OR_RETURN(
         std::shared_ptr<Communicator> communicator,
-        SocketCommunicator::Connect(listener, flags.rank, peers, epoch, deadline));
+        SocketCommunicator::Connect(listener, flags.rank, peers, epoch, limit));
     executor->SetCommunicator(communicator);
     return communicator;
   };

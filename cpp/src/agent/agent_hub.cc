@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <deque>
+#include <iterator>
 #include <utility>
 
 #include "agent.grpc.pb.h"
@@ -21,17 +22,29 @@ constexpr auto kExitTime = std::chrono::seconds(2);
 constexpr int kKeepaliveMs = 10'000;
 constexpr int kMinProbeIntervalMs = 5'000;
 
-proto::ServerMessage ToProto(const RankCall& call) {
+grpc::ByteBuffer Encode(const proto::ServerMessage& message) {
+  const grpc::Slice slice(message.SerializeAsString());
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+// Refers to the string, which lives as long as the slice.
+grpc::Slice SliceOf(std::shared_ptr<const std::string> bytes) {
+  auto* owner = new std::shared_ptr<const std::string>(std::move(bytes));
+  const auto drop = [](void* o) { delete static_cast<std::shared_ptr<const std::string>*>(o); };
+  return grpc::Slice(const_cast<char*>((*owner)->data()), (*owner)->size(), drop, owner);
+}
+
+// Two messages in one: the parser on the other side merges them.
+grpc::ByteBuffer Encode(const RankCall& call) {
   proto::ServerMessage message;
   proto::RunCall* run = message.mutable_run_call();
   run->set_sequence(call.sequence);
   run->set_epoch(call.epoch);
   run->set_graph(call.graph);
-  run->set_timeout_us(std::chrono::duration_cast<std::chrono::microseconds>(call.timeout).count());
   run->set_wants_outputs(call.wants_outputs);
-  if (call.inputs == nullptr) return message;
-  for (const Tensor& tensor : *call.inputs) TensorToProto(tensor, run->add_inputs());
-  return message;
+  if (call.inputs == nullptr) return Encode(message);
+  const grpc::Slice slices[] = {grpc::Slice(message.SerializeAsString()), SliceOf(call.inputs)};
+  return grpc::ByteBuffer(slices, std::size(slices));
 }
 
 // An answer whose outputs cannot be read is an error of the rank.
@@ -50,8 +63,9 @@ RankReply FromProto(const proto::CallDone& done) {
   return reply;
 }
 
-// The server's end of one Connect stream. Owns itself until the stream is done.
-class AgentStream final : public grpc::ServerBidiReactor<proto::AgentMessage, proto::ServerMessage>,
+// The server's end of one Connect stream. Owns itself until the stream is done. Its messages are
+// bytes, so that the inputs of a call are encoded once for all ranks.
+class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                           public AgentLink,
                           public std::enable_shared_from_this<AgentStream> {
  public:
@@ -63,7 +77,7 @@ class AgentStream final : public grpc::ServerBidiReactor<proto::AgentMessage, pr
     StartRead(&incoming_);
   }
 
-  void Send(RankCall call) override { Queue(ToProto(call)); }
+  void Send(RankCall call) override { Queue(Encode(call)); }
 
   void FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses) override {
     proto::ServerMessage message;
@@ -71,13 +85,13 @@ class AgentStream final : public grpc::ServerBidiReactor<proto::AgentMessage, pr
     for (const std::string& peer : peer_addresses) {
       message.mutable_form_group()->add_peer_addresses(peer);
     }
-    Queue(std::move(message));
+    Queue(Encode(message));
   }
 
   void Exit(const std::string& reason) override {
     proto::ServerMessage message;
     message.mutable_exit()->set_reason(reason);
-    Queue(std::move(message));
+    Queue(Encode(message));
     End(Unavailable(reason), Ending::kAfterQueued);
   }
 
@@ -88,7 +102,14 @@ class AgentStream final : public grpc::ServerBidiReactor<proto::AgentMessage, pr
       Close(Unavailable("the connection to the agent broke"));
       return;
     }
-    if (Handle(incoming_)) StartRead(&incoming_);
+    proto::AgentMessage message;
+    const grpc::Status parsed =
+        grpc::SerializationTraits<proto::AgentMessage>::Deserialize(&incoming_, &message);
+    if (!parsed.ok()) {
+      Close(InvalidArgument("an agent sent a message that cannot be read"));
+    } else if (Handle(message)) {
+      StartRead(&incoming_);
+    }
   }
 
   void OnWriteDone(bool ok) override {
@@ -111,7 +132,7 @@ class AgentStream final : public grpc::ServerBidiReactor<proto::AgentMessage, pr
  private:
   enum class Ending { kNone, kAfterQueued, kNow };
 
-  void Queue(proto::ServerMessage message) {
+  void Queue(grpc::ByteBuffer message) {
     {
       MutexLock lock(mutex_);
       if (ending_ != Ending::kNone) return;
@@ -200,7 +221,7 @@ class AgentStream final : public grpc::ServerBidiReactor<proto::AgentMessage, pr
     }
     proto::ServerMessage welcome;
     welcome.mutable_welcome();
-    Queue(std::move(welcome));
+    Queue(Encode(welcome));
     return true;
   }
 
@@ -209,20 +230,24 @@ class AgentStream final : public grpc::ServerBidiReactor<proto::AgentMessage, pr
   std::shared_ptr<AgentStream> self_;
 
   // Of the read callbacks, one at a time; OnDone comes after the last.
-  proto::AgentMessage incoming_;
+  grpc::ByteBuffer incoming_;
   int rank_ = -1;
   bool connected_ = false;
 
   Mutex mutex_;
-  std::deque<proto::ServerMessage> queue_ GUARDED_BY(mutex_);
-  proto::ServerMessage outgoing_;  // Of the write that is on its way.
+  std::deque<grpc::ByteBuffer> queue_ GUARDED_BY(mutex_);
+  grpc::ByteBuffer outgoing_;  // Of the write that is on its way.
   bool writing_ GUARDED_BY(mutex_) = false;
   bool finished_ GUARDED_BY(mutex_) = false;
   Ending ending_ GUARDED_BY(mutex_) = Ending::kNone;
   Status reason_ GUARDED_BY(mutex_);
 };
 
-class HubService final : public proto::AgentHub::CallbackService {
+using HubBase = proto::AgentHub::WithRawCallbackMethod_Connect<
+    proto::AgentHub::WithCallbackMethod_Register<proto::AgentHub::WithCallbackMethod_ReportFailure<
+        proto::AgentHub::WithCallbackMethod_AcquireConfig<proto::AgentHub::Service>>>>;
+
+class HubService final : public HubBase {
  public:
   HubService(const AgentHubOptions& options, std::shared_ptr<GroupKeeper> keeper)
       : options_(options), keeper_(std::move(keeper)) {}
@@ -255,7 +280,7 @@ class HubService final : public proto::AgentHub::CallbackService {
     return Answer(context, Register(*request, reply));
   }
 
-  grpc::ServerBidiReactor<proto::AgentMessage, proto::ServerMessage>* Connect(
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Connect(
       grpc::CallbackServerContext* context) override {
     const auto stream = std::make_shared<AgentStream>(keeper_, context);
     stream->Start();

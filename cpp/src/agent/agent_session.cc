@@ -54,7 +54,8 @@ class Connection {
   Connection(const AgentSessionOptions& options, proto::AgentHub::Stub& stub)
       : options_(options), stream_(stub.Connect(&context_)) {}
 
-  // Returns when the stream has ended. `on_accepted` runs at the server's first message.
+  // Returns when the stream has ended, and with it the epoch. `on_accepted` runs at the server's
+  // first message.
   Status Serve(const std::string& token, const std::function<void()>& on_accepted) {
     proto::AgentMessage hello;
     hello.mutable_hello()->set_rank(options_.rank);
@@ -63,14 +64,14 @@ class Connection {
     std::jthread worker([this] { Work(); });
     Read(on_accepted);
     ended_ = true;
-    AbortCollectives(Unavailable("the connection to the server has ended"));
+    LeavePeers(Unavailable("the connection to the server has ended"));
     queue_.Close();
     worker.join();
     return FromGrpcStatus(stream_->Finish());
   }
 
   void SayGoodbye(const std::string& reason) {
-    AbortCollectives(Unavailable(reason));
+    LeavePeers(Unavailable(reason));
     Item goodbye{.message = std::nullopt, .goodbye = reason};
     if (!queue_.TryPush(goodbye)) Cancel();
   }
@@ -83,7 +84,6 @@ class Connection {
   struct Item {
     std::optional<proto::ServerMessage> message;  // None: say goodbye.
     std::string goodbye;
-    TimePoint received = Clock::System().Now();
   };
 
   void Read(const std::function<void()>& on_accepted) {
@@ -93,10 +93,9 @@ class Connection {
       if (!std::exchange(accepted, true)) on_accepted();
       if (message.has_exit()) {
         told_to_exit_ = true;
-        AbortCollectives(Unavailable(message.exit().reason()));
+        LeavePeers(Unavailable(message.exit().reason()));
         continue;
       }
-      if (message.has_form_group()) AbortCollectives(Aborted("a new epoch begins"));
       Item item{.message = std::move(message), .goodbye = ""};
       if (!queue_.TryPush(item)) {
         Cancel();  // Flooded: the server learns it from the end of the stream.
@@ -117,15 +116,15 @@ class Connection {
         return;
       }
       if (item->message->has_form_group()) Join(item->message->form_group());
-      if (item->message->has_run_call()) RunCall(item->message->run_call(), item->received);
+      if (item->message->has_run_call()) RunCall(item->message->run_call());
     }
   }
 
   void Join(const proto::FormGroup& group) {
     const std::vector<std::string> peers(group.peer_addresses().begin(),
                                          group.peer_addresses().end());
-    Result<std::shared_ptr<Communicator>> joined =
-        options_.join_peers(group.epoch(), peers, Deadline::After(options_.join_timeout));
+    Result<std::shared_ptr<Communicator>> joined = options_.join_peers(
+        group.epoch(), peers, {Deadline::After(options_.join_timeout), &epoch_over_});
     proto::AgentMessage answer;
     if (joined.ok()) {
       SetCommunicator(*joined);
@@ -138,10 +137,10 @@ class Connection {
     stream_->Write(answer);
   }
 
-  void RunCall(const proto::RunCall& call, TimePoint received) {
+  void RunCall(const proto::RunCall& call) {
     std::vector<Tensor> outputs;
-    const Status status = Execute(call, received, &outputs);
-    if (LeavesPeersWaiting(status.code())) AbortCollectives(status);
+    const Status status = Execute(call, &outputs);
+    if (LeavesPeersWaiting(status.code())) LeavePeers(status);
     proto::AgentMessage answer;
     proto::CallDone* done = answer.mutable_call_done();
     done->set_sequence(call.sequence());
@@ -154,14 +153,14 @@ class Connection {
     stream_->Write(answer);
   }
 
-  Status Execute(const proto::RunCall& call, TimePoint received, std::vector<Tensor>* outputs) {
+  // Without a deadline: a rank that gave up by its own clock would leave its peers waiting. Only
+  // the server ends a call early, by ending the epoch on all ranks.
+  Status Execute(const proto::RunCall& call, std::vector<Tensor>* outputs) {
     if (call.epoch() != epoch_) {
       return Aborted(StrCat("the call belongs to epoch ", call.epoch(), ", not to ", epoch_));
     }
     PIPESERVE_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, TensorsFromProto(call.inputs()));
-    const CallContext context{
-        .deadline = Deadline(received + std::chrono::microseconds(call.timeout_us()))};
-    return options_.executor->Run(call.graph(), inputs, context, outputs);
+    return options_.executor->Run(call.graph(), inputs, CallContext(), outputs);
   }
 
   // A communicator that comes after the end is aborted at once.
@@ -173,7 +172,9 @@ class Connection {
     if (ended_) communicator->Abort(Unavailable("the connection to the server has ended"));
   }
 
-  void AbortCollectives(const Status& reason) {
+  // Neither this rank nor its peers wait for each other any more.
+  void LeavePeers(const Status& reason) {
+    epoch_over_.Raise();
     std::shared_ptr<Communicator> communicator;
     {
       MutexLock lock(mutex_);
@@ -188,7 +189,8 @@ class Connection {
   BoundedQueue<Item> queue_{kQueuedMessages};
   std::atomic<bool> ended_ = false;
   std::atomic<bool> told_to_exit_ = false;
-  uint64_t epoch_ = 0;  // Of the working thread.
+  uint64_t epoch_ = 0;    // Of the working thread.
+  Interrupt epoch_over_;  // A stream lives for one epoch.
   Mutex mutex_;
   std::shared_ptr<Communicator> communicator_ GUARDED_BY(mutex_);
 };

@@ -9,6 +9,7 @@
 
 #include "executor/communicator.h"
 #include "executor/executor.h"
+#include "executor/interrupt.h"
 
 namespace pipeserve {
 
@@ -19,9 +20,9 @@ struct AgentSessionOptions {
   Executor* executor = nullptr;  // Outlives the session.
 
   // Connects the ranks of an epoch and gives the executor its communicator. Called on the thread
-  // that runs the calls.
+  // that runs the calls; interrupted when the epoch is over before that.
   std::function<Result<std::shared_ptr<Communicator>>(
-      uint64_t epoch, std::span<const std::string> peers, Deadline deadline)>
+      uint64_t epoch, std::span<const std::string> peers, const WaitLimit& limit)>
       join_peers;
 
   // Called once, when the server has accepted the agent for the first time.

@@ -3,23 +3,23 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
-#include "base/clock.h"
 #include "executor/executor.h"
 #include "pipeserve/status.h"
 #include "pipeserve/tensor.h"
 
 namespace pipeserve {
 
-// One call for one rank. `inputs` is shared by the ranks, or null when this one takes none.
+// One call for one rank. `inputs` are from EncodeInputs() and shared by the ranks; null when this
+// one takes none.
 struct RankCall {
   uint64_t sequence = 0;
   uint64_t epoch = 0;
   GraphId graph = 0;
-  Duration timeout{0};
   bool wants_outputs = false;
-  std::shared_ptr<const std::vector<Tensor>> inputs;
+  std::shared_ptr<const std::string> inputs;
 };
 
 struct RankReply {

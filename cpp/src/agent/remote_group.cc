@@ -5,6 +5,7 @@
 
 #include "base/str_cat.h"
 #include "executor/input_check.h"
+#include "wire/agent_messages.h"
 
 namespace pipeserve {
 namespace {
@@ -55,14 +56,18 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
   }
   PIPESERVE_RETURN_IF_ERROR(CheckInputs(graph, signature(graph), inputs));
   if (context.deadline.HasPassed()) {
-    return DeadlineExceeded(StrCat(options_.servable_name, ": no time left to run graph ", graph));
+    return DeadlineExceeded(
+        StrCat(options_.servable_name, ": the deadline passed before graph ", graph, " ran"));
   }
-  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call, Submit(graph, inputs));
+  PIPESERVE_ASSIGN_OR_RETURN(std::string encoded, EncodeInputs(inputs));
+  PIPESERVE_ASSIGN_OR_RETURN(
+      const std::shared_ptr<Call> call,
+      Submit(graph, std::make_shared<const std::string>(std::move(encoded))));
   return Await(*call, context.deadline, outputs);
 }
 
 Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
-                                                               std::span<const Tensor> inputs) {
+                                                               const Inputs& inputs) {
   auto call = std::make_shared<Call>();
   bool wake_watcher = false;
   MutexLock send_lock(send_mutex_);
@@ -86,17 +91,15 @@ Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
   return call;
 }
 
-void RemoteGroup::Send(const Call& call, const Lanes& lanes, std::span<const Tensor> inputs) {
-  const auto shared = std::make_shared<const std::vector<Tensor>>(inputs.begin(), inputs.end());
+void RemoteGroup::Send(const Call& call, const Lanes& lanes, const Inputs& inputs) {
   for (size_t rank = 0; rank < lanes.size(); ++rank) {
     const bool takes_inputs =
         options_.all_stages_take_inputs || options_.shape.StageOf(static_cast<int>(rank)) == 0;
     lanes[rank]->Send({.sequence = call.sequence,
                        .epoch = call.epoch,
                        .graph = call.graph,
-                       .timeout = options_.call_timeout,
                        .wants_outputs = rank + 1 == lanes.size(),
-                       .inputs = takes_inputs ? shared : nullptr});
+                       .inputs = takes_inputs ? inputs : nullptr});
   }
 }
 

@@ -51,10 +51,11 @@ class RemoteGroup final : public Executor, public LaneListener {
  private:
   struct Call;
   using Lanes = std::vector<std::shared_ptr<Lane>>;
+  using Inputs = std::shared_ptr<const std::string>;  // Encoded, as in RankCall.
 
-  Result<std::shared_ptr<Call>> Submit(GraphId graph, std::span<const Tensor> inputs);
+  Result<std::shared_ptr<Call>> Submit(GraphId graph, const Inputs& inputs);
   Status Await(Call& call, Deadline deadline, std::vector<Tensor>* outputs);
-  void Send(const Call& call, const Lanes& lanes, std::span<const Tensor> inputs);
+  void Send(const Call& call, const Lanes& lanes, const Inputs& inputs);
   Lanes FailCalls(uint64_t epoch, const Status& reason) REQUIRES(mutex_);
   Status RankError(int rank, const Call& call, const Status& status) const;
   void Watch();

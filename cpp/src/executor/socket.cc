@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <memory>
 #include <system_error>
+#include <vector>
 
 #include "base/str_cat.h"
 
@@ -47,9 +48,25 @@ Status SetOption(const Socket& socket, int level, int option) {
   return SocketError("setsockopt", errno);
 }
 
-Status WaitFor(const Socket& socket, short events, Deadline deadline) {
+Status WaitFor(const Socket& socket, short events, const WaitLimit& limit) {
   pollfd polled{.fd = socket.fd(), .events = events, .revents = 0};
-  return PollUntil(std::span(&polled, 1), deadline);
+  return PollUntil(std::span(&polled, 1), limit);
+}
+
+Status Poll(std::span<pollfd> polled, Deadline deadline) {
+  while (true) {
+    timespec wait{};
+    if (!deadline.is_infinite()) {
+      const Duration remaining = deadline.Remaining();
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(remaining);
+      wait = {.tv_sec = seconds.count(), .tv_nsec = (remaining - seconds).count()};
+    }
+    const int ready =
+        ppoll(polled.data(), polled.size(), deadline.is_infinite() ? nullptr : &wait, nullptr);
+    if (ready > 0) return OkStatus();
+    if (ready == 0) return DeadlineExceeded("the deadline passed");
+    if (errno != EINTR) return Internal(SocketError("poll", errno).message());
+  }
 }
 
 }  // namespace
@@ -86,14 +103,14 @@ Result<std::string> BoundAddress(const Socket& socket) {
   return bound.ss_family == AF_INET6 ? StrCat("[", host, "]:", port) : StrCat(host, ":", port);
 }
 
-Result<Socket> Dial(const std::string& address, Deadline deadline) {
+Result<Socket> Dial(const std::string& address, const WaitLimit& limit) {
   PIPESERVE_ASSIGN_OR_RETURN(const AddressInfo info, ParseAddress(address));
   Socket socket = NewSocket(*info);
   if (!socket.is_open()) return SocketError("socket", errno);
   int error = connect(socket.fd(), info->ai_addr, info->ai_addrlen) == 0 ? 0 : errno;
   // An interrupted connect() goes on by itself, like one that is in progress.
   if (error == EINPROGRESS || error == EINTR) {
-    PIPESERVE_RETURN_IF_ERROR(WaitFor(socket, POLLOUT, deadline));
+    PIPESERVE_RETURN_IF_ERROR(WaitFor(socket, POLLOUT, limit));
     socklen_t length = sizeof(error);
     if (getsockopt(socket.fd(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
   }
@@ -115,20 +132,14 @@ Result<Socket> AcceptWaiting(const Socket& listener) {
   return Socket();
 }
 
-Status PollUntil(std::span<pollfd> polled, Deadline deadline) {
-  while (true) {
-    timespec wait{};
-    if (!deadline.is_infinite()) {
-      const Duration remaining = deadline.Remaining();
-      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(remaining);
-      wait = {.tv_sec = seconds.count(), .tv_nsec = (remaining - seconds).count()};
-    }
-    const int ready =
-        ppoll(polled.data(), polled.size(), deadline.is_infinite() ? nullptr : &wait, nullptr);
-    if (ready > 0) return OkStatus();
-    if (ready == 0) return DeadlineExceeded("the deadline passed");
-    if (errno != EINTR) return Internal(SocketError("poll", errno).message());
-  }
+Status PollUntil(std::span<pollfd> polled, const WaitLimit& limit) {
+  if (limit.interrupt == nullptr) return Poll(polled, limit.deadline);
+  std::vector<pollfd> all(polled.begin(), polled.end());
+  all.push_back({.fd = limit.interrupt->fd(), .events = POLLIN, .revents = 0});
+  PIPESERVE_RETURN_IF_ERROR(Poll(all, limit.deadline));
+  if (all.back().revents != 0) return Aborted("the wait was interrupted");
+  std::copy_n(all.begin(), polled.size(), polled.begin());
+  return OkStatus();
 }
 
 Result<size_t> ReceiveSome(const Socket& socket, std::span<std::byte> bytes) {
@@ -139,13 +150,13 @@ Result<size_t> ReceiveSome(const Socket& socket, std::span<std::byte> bytes) {
   return SocketError("receive", errno);
 }
 
-Status SendAll(const Socket& socket, std::span<const std::byte> bytes, Deadline deadline) {
+Status SendAll(const Socket& socket, std::span<const std::byte> bytes, const WaitLimit& limit) {
   while (!bytes.empty()) {
     const ssize_t sent = send(socket.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       bytes = bytes.subspan(sent);
     } else if (errno == EAGAIN) {
-      PIPESERVE_RETURN_IF_ERROR(WaitFor(socket, POLLOUT, deadline));
+      PIPESERVE_RETURN_IF_ERROR(WaitFor(socket, POLLOUT, limit));
     } else if (errno != EINTR) {
       return SocketError("send", errno);
     }
@@ -153,9 +164,9 @@ Status SendAll(const Socket& socket, std::span<const std::byte> bytes, Deadline 
   return OkStatus();
 }
 
-Status ReceiveAll(const Socket& socket, std::span<std::byte> bytes, Deadline deadline) {
+Status ReceiveAll(const Socket& socket, std::span<std::byte> bytes, const WaitLimit& limit) {
   while (!bytes.empty()) {
-    PIPESERVE_RETURN_IF_ERROR(WaitFor(socket, POLLIN, deadline));
+    PIPESERVE_RETURN_IF_ERROR(WaitFor(socket, POLLIN, limit));
     PIPESERVE_ASSIGN_OR_RETURN(const size_t received, ReceiveSome(socket, bytes));
     bytes = bytes.subspan(received);
   }

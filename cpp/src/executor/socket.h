@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "base/clock.h"
+#include "executor/interrupt.h"
 #include "pipeserve/status.h"
 
 namespace pipeserve {
@@ -40,22 +40,23 @@ Result<Socket> ListenAt(const std::string& address);
 Result<std::string> BoundAddress(const Socket& socket);
 
 // A connection to `address`. Errors: kInvalidArgument, kUnavailable (nobody listens),
-// kDeadlineExceeded.
-Result<Socket> Dial(const std::string& address, Deadline deadline);
+// kDeadlineExceeded, kAborted (interrupted).
+Result<Socket> Dial(const std::string& address, const WaitLimit& limit);
 
 // The next waiting connection; a closed Socket when none waits. Errors: kUnavailable.
 Result<Socket> AcceptWaiting(const Socket& listener);
 
-// poll() until one of `polled` is ready. Errors: kDeadlineExceeded, kInternal.
-Status PollUntil(std::span<pollfd> polled, Deadline deadline);
+// poll() until one of `polled` is ready. Errors: kDeadlineExceeded, kAborted (interrupted),
+// kInternal.
+Status PollUntil(std::span<pollfd> polled, const WaitLimit& limit);
 
 // What is there to receive, up to `bytes.size()` bytes: 0 when nothing is there yet. Errors:
 // kUnavailable (the connection is closed or broken).
 Result<size_t> ReceiveSome(const Socket& socket, std::span<std::byte> bytes);
 
-// Exactly these bytes. Errors: kUnavailable, kDeadlineExceeded.
-Status SendAll(const Socket& socket, std::span<const std::byte> bytes, Deadline deadline);
-Status ReceiveAll(const Socket& socket, std::span<std::byte> bytes, Deadline deadline);
+// Exactly these bytes. Errors: kUnavailable, kDeadlineExceeded, kAborted (interrupted).
+Status SendAll(const Socket& socket, std::span<const std::byte> bytes, const WaitLimit& limit);
+Status ReceiveAll(const Socket& socket, std::span<std::byte> bytes, const WaitLimit& limit);
 
 // `context` with what errno says about it.
 Status SocketError(const std::string& context, int error);

@@ -33,9 +33,9 @@ msghdr MessageOf(std::array<iovec, 2>& parts) {
 
 Result<std::shared_ptr<Communicator>> SocketCommunicator::Connect(
     const SocketListener& listener, int rank, std::span<const std::string> peers, uint64_t epoch,
-    Deadline deadline) {
+    const WaitLimit& limit) {
   PIPESERVE_ASSIGN_OR_RETURN(std::vector<Socket> sockets,
-                             ConnectMesh(listener, rank, peers, epoch, deadline));
+                             ConnectMesh(listener, rank, peers, epoch, limit));
   return std::shared_ptr<Communicator>(new SocketCommunicator(rank, std::move(sockets)));
 }
 

@@ -17,7 +17,7 @@ class SocketCommunicator final : public ExchangeCommunicator {
   // Errors: those of ConnectMesh().
   static Result<std::shared_ptr<Communicator>> Connect(const SocketListener& listener, int rank,
                                                        std::span<const std::string> peers,
-                                                       uint64_t epoch, Deadline deadline);
+                                                       uint64_t epoch, const WaitLimit& limit);
 
  private:
   // In front of every message. In the byte order of the machine, see Hello.

@@ -37,10 +37,10 @@ struct Stranger {
 
 class Mesh {
  public:
-  Mesh(const SocketListener& listener, int rank, int size, uint64_t epoch, Deadline deadline)
+  Mesh(const SocketListener& listener, int rank, int size, uint64_t epoch, const WaitLimit& limit)
       : listener_(listener),
         self_{.epoch = epoch, .size = size, .from = rank},
-        deadline_(deadline),
+        limit_(limit),
         sockets_(size) {}
 
   Status DialRank(int peer, const std::string& address);
@@ -63,7 +63,7 @@ class Mesh {
 
   const SocketListener& listener_;
   const Hello self_;
-  const Deadline deadline_;
+  const WaitLimit limit_;
   std::vector<Socket> sockets_;
   std::vector<Stranger> strangers_;
 };
@@ -80,18 +80,19 @@ Status Mesh::DialRank(int peer, const std::string& address) {
       sockets_[peer] = *std::move(dialled);
       return OkStatus();
     }
-    const Deadline pause = Deadline::After(kRedialPause);
-    (void)PollUntil({}, Earlier(pause, deadline_));  // Nothing is polled: this only waits.
+    const Deadline pause = Earlier(Deadline::After(kRedialPause), limit_.deadline);
+    const Status status = PollUntil({}, {pause, limit_.interrupt});  // Only waits.
+    if (status.code() == StatusCode::kAborted) return status;
   }
 }
 
 Result<Socket> Mesh::TryDial(int peer, const std::string& address) {
-  PIPESERVE_ASSIGN_OR_RETURN(Socket socket, Dial(address, deadline_));
+  PIPESERVE_ASSIGN_OR_RETURN(Socket socket, Dial(address, limit_));
   const Hello hello = HelloTo(peer);
   Hello answer;
-  Status status = SendAll(socket, std::as_bytes(std::span(&hello, 1)), deadline_);
+  Status status = SendAll(socket, std::as_bytes(std::span(&hello, 1)), limit_);
   if (status.ok()) {
-    status = ReceiveAll(socket, std::as_writable_bytes(std::span(&answer, 1)), deadline_);
+    status = ReceiveAll(socket, std::as_writable_bytes(std::span(&answer, 1)), limit_);
   }
   if (status.code() == StatusCode::kUnavailable) return Socket();
   PIPESERVE_RETURN_IF_ERROR(status);
@@ -119,7 +120,7 @@ Status Mesh::AcceptHigherRanks() {
     for (const Stranger& stranger : strangers_) {
       polled.push_back({.fd = stranger.socket.fd(), .events = POLLIN, .revents = 0});
     }
-    const Status status = PollUntil(polled, deadline_);
+    const Status status = PollUntil(polled, limit_);
     if (!status.ok()) {
       return status.WithContext(
           StrCat("waiting for ranks ", StrJoin(missing, ", "), " of epoch ", self_.epoch));
@@ -156,7 +157,7 @@ void Mesh::Admit(Stranger& stranger) {
   if (hello != wanted || hello.from <= self_.from || hello.from >= self_.size) return;
   const Hello answer = HelloTo(hello.from);
   // An answer of this size fits into an empty send buffer; a peer that is gone is found out later.
-  if (SendAll(stranger.socket, std::as_bytes(std::span(&answer, 1)), deadline_).ok()) {
+  if (SendAll(stranger.socket, std::as_bytes(std::span(&answer, 1)), limit_).ok()) {
     sockets_[hello.from] = std::move(stranger.socket);
   }
 }
@@ -171,12 +172,12 @@ Result<SocketListener> SocketListener::Open(const std::string& address) {
 
 Result<std::vector<Socket>> ConnectMesh(const SocketListener& listener, int rank,
                                         std::span<const std::string> peers, uint64_t epoch,
-                                        Deadline deadline) {
+                                        const WaitLimit& limit) {
   const int size = static_cast<int>(peers.size());
   if (rank < 0 || rank >= size) {
     return InvalidArgument(StrCat("rank ", rank, " is not one of ", size, " ranks"));
   }
-  Mesh mesh(listener, rank, size, epoch, deadline);
+  Mesh mesh(listener, rank, size, epoch, limit);
   for (int peer = 0; peer < rank; ++peer) {
     PIPESERVE_RETURN_IF_ERROR(mesh.DialRank(peer, peers[peer]));
   }

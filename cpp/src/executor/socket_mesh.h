@@ -34,9 +34,9 @@ class SocketListener {
 // tried at most once with a listener.
 //
 // Errors: kInvalidArgument, kUnavailable (nobody listens at a peer's address),
-// kDeadlineExceeded (names the ranks that did not come).
+// kDeadlineExceeded (names the ranks that did not come), kAborted (interrupted).
 Result<std::vector<Socket>> ConnectMesh(const SocketListener& listener, int rank,
                                         std::span<const std::string> peers, uint64_t epoch,
-                                        Deadline deadline);
+                                        const WaitLimit& limit);
 
 }  // namespace pipeserve

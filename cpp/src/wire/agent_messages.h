@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "agent.pb.h"
@@ -22,6 +23,11 @@ Result<Tensor> TensorFromProto(const proto::Tensor& message);
 using RepeatedTensor = google::protobuf::RepeatedPtrField<proto::Tensor>;
 // Errors: those of TensorFromProto, naming the index.
 Result<std::vector<Tensor>> TensorsFromProto(const RepeatedTensor& messages);
+
+// The inputs of a call, which all ranks get alike: a ServerMessage that has nothing else. Parsed in
+// one go with a second one, which has the rest of the RunCall, it gives the whole call.
+// Errors: kInvalidArgument (more than the link carries).
+Result<std::string> EncodeInputs(std::span<const Tensor> inputs);
 
 void SignatureToProto(const GraphSignature& signature, proto::GraphSignature* message);
 // Errors: kInvalidArgument (dtype, shape), naming the input or output.

@@ -5,9 +5,7 @@
 #include <thread>
 
 #include "agent/agent_hub.h"
-#include "agent/agent_session.h"
-#include "executor/cpu/cpu_executor.h"
-#include "executor/socket_communicator.h"
+#include "agent/test_agent.h"
 #include "pipeserve/agent.h"
 #include "support/matchers.h"
 
@@ -36,45 +34,10 @@ Graph GatherGraph(int rank, int64_t width) {
   return graph;
 }
 
-// One agent, as the program has it, on a thread.
-class TestAgent {
+class GatherAgent : public TestAgent {
  public:
-  TestAgent(const std::string& server, int rank, int64_t width = 2)
-      : listener_(*SocketListener::Open("127.0.0.1:0")),
-        executor_(*CpuExecutor::Create({GatherGraph(rank, width)},
-                                       {.threads = 1, .communicator = nullptr, .rank_size = 2})),
-        session_({.server = server,
-                  .rank = rank,
-                  .peer_address = listener_.address(),
-                  .executor = executor_.get(),
-                  .join_peers =
-                      [this, rank](uint64_t epoch, std::span<const std::string> peers,
-                                   Deadline deadline) {
-                        auto joined =
-                            SocketCommunicator::Connect(listener_, rank, peers, epoch, deadline);
-                        if (joined.ok()) executor_->SetCommunicator(*joined);
-                        return joined;
-                      },
-                  .on_connected = {},
-                  .server_limit = std::chrono::seconds(10)}),
-        thread_([this] { status_ = session_.Run(); }) {}
-  ~TestAgent() { Kill(); }
-
-  void Kill() {
-    session_.Stop("killed");
-    Join();
-  }
-  Status Join() {
-    if (thread_.joinable()) thread_.join();
-    return status_;
-  }
-
- private:
-  SocketListener listener_;
-  std::unique_ptr<CpuExecutor> executor_;
-  Status status_;
-  AgentSession session_;
-  std::jthread thread_;
+  GatherAgent(const std::string& server, int rank, int64_t width = 2)
+      : TestAgent(server, rank, {GatherGraph(rank, width)}) {}
 };
 
 AgentHubOptions Options(const std::string& address = "127.0.0.1:0") {
@@ -105,8 +68,8 @@ void AwaitOneAgent(AgentHub& hub) {
 
 TEST(AgentLinkTest, GroupComputesAndComesBackAfterARankWasLost) {
   const auto hub = *AgentHub::Create(Options());
-  TestAgent zero(hub->address(), 0);
-  std::optional<TestAgent> one(std::in_place, hub->address(), 1);
+  GatherAgent zero(hub->address(), 0);
+  std::optional<GatherAgent> one(std::in_place, hub->address(), 1);
   const Result<std::shared_ptr<Executor>> executor = hub->WaitReady(Soon());
   ASSERT_OK(executor);
   for (int i = 0; i < 20; ++i) ASSERT_OK(RunOnce(**executor));
@@ -122,7 +85,7 @@ TEST(AgentLinkTest, GroupComputesAndComesBackAfterARankWasLost) {
 
 TEST(AgentLinkTest, AgentsExitWhenTheServableStops) {
   const auto hub = *AgentHub::Create(Options());
-  TestAgent zero(hub->address(), 0), one(hub->address(), 1);
+  GatherAgent zero(hub->address(), 0), one(hub->address(), 1);
   ASSERT_OK(hub->WaitReady(Soon()));
   hub->Stop();
   EXPECT_OK(zero.Join());
@@ -131,25 +94,25 @@ TEST(AgentLinkTest, AgentsExitWhenTheServableStops) {
 
 TEST(AgentLinkTest, AgentThatDoesNotFitIsToldAndTheRightOneIsStillTaken) {
   const auto hub = *AgentHub::Create(Options());
-  TestAgent zero(hub->address(), 0);
+  GatherAgent zero(hub->address(), 0);
   AwaitOneAgent(*hub);
-  EXPECT_ERROR(TestAgent(hub->address(), 0).Join(), kAlreadyExists, "rank 0");
-  EXPECT_ERROR(TestAgent(hub->address(), 1, 3).Join(), kFailedPrecondition,
+  EXPECT_ERROR(GatherAgent(hub->address(), 0).Join(), kAlreadyExists, "rank 0");
+  EXPECT_ERROR(GatherAgent(hub->address(), 1, 3).Join(), kFailedPrecondition,
                "Rank 1 input infos not match rank 0");
-  EXPECT_ERROR(TestAgent(hub->address(), 7).Join(), kInvalidArgument, "there is no rank 7");
-  TestAgent one(hub->address(), 1);
+  EXPECT_ERROR(GatherAgent(hub->address(), 7).Join(), kInvalidArgument, "there is no rank 7");
+  GatherAgent one(hub->address(), 1);
   ASSERT_OK(hub->WaitReady(Soon()));
 }
 
 TEST(AgentLinkTest, AgentsFindARestartedServer) {
   auto hub = *AgentHub::Create(Options());
   const std::string address = hub->address();
-  TestAgent zero(address, 0);
+  GatherAgent zero(address, 0);
   AwaitOneAgent(*hub);
   hub.reset();
   EXPECT_OK(zero.Join());  // A server that stops in order ends its agents.
 
-  TestAgent early(address, 0), one(address, 1);  // Before there is a server.
+  GatherAgent early(address, 0), one(address, 1);  // Before there is a server.
   hub = *AgentHub::Create(Options(address));
   const Result<std::shared_ptr<Executor>> executor = hub->WaitReady(Soon());
   ASSERT_OK(executor);

@@ -35,7 +35,9 @@ class GroupKeeperTest : public ::testing::Test {
     const auto link = std::make_shared<FakeLink>();
     const Result<std::string> token = keeper_.Register(Spec(rank));
     EXPECT_OK(token);
-    if (token.ok()) EXPECT_OK(keeper_.Connect(rank, *token, link));
+    if (token.ok()) {
+      EXPECT_OK(keeper_.Connect(rank, *token, link));
+    }
     return link;
   }
 

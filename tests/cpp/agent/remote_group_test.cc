@@ -6,12 +6,21 @@
 
 #include "agent/fake_lane.h"
 #include "support/matchers.h"
+#include "wire/agent_messages.h"
 
 namespace pipeserve {
 namespace {
 
 const TensorInfo kX{"x", DataType::kFloat32, {2}};
 const Tensor kInput = Tensor::Of<float>({2}, {1, 2});
+
+float FirstInput(const RankCall& call) {
+  proto::ServerMessage message;
+  EXPECT_TRUE(message.ParseFromString(*call.inputs));
+  const auto inputs = TensorsFromProto(message.run_call().inputs());
+  EXPECT_OK(inputs);
+  return inputs->at(0).data_as<float>()[0];
+}
 
 class RemoteGroupTest : public ::testing::Test {
  protected:
@@ -197,7 +206,7 @@ TEST_F(RemoteGroupTest, ThreadsSeeOneOrderOnEveryRankAndOneAnswerForEachCall) {
       for (size_t i = 0; i < kThreads * kCalls; ++i) {
         const RankCall call = links_[static_cast<size_t>(rank)]->AwaitCalls(i + 1).at(i);
         EXPECT_EQ(call.sequence, i + 1);
-        Reply(rank, call, call.inputs->at(0).data_as<float>()[0] * 2);
+        Reply(rank, call, FirstInput(call) * 2);
       }
     });
   }

@@ -20,8 +20,8 @@ size_t OpenDescriptors() {
 // Two ranks whose listeners stay for several epochs.
 class SocketCommunicatorTest : public ::testing::Test {
  protected:
-  Connected Connect(int rank, uint64_t epoch, Deadline deadline = Soon()) {
-    return SocketCommunicator::Connect(listeners_[rank], rank, peers_, epoch, deadline);
+  Connected Connect(int rank, uint64_t epoch, const WaitLimit& limit = Soon()) {
+    return SocketCommunicator::Connect(listeners_[rank], rank, peers_, epoch, limit);
   }
 
   // Connects both ranks and lets them add 1 and 1.
@@ -74,6 +74,16 @@ TEST_F(SocketCommunicatorTest, RankAheadOfItsPeerIsLetInWhenThePeerFollows) {
   EXPECT_ERROR(Connect(0, 1, Deadline::After(std::chrono::milliseconds(50))), kDeadlineExceeded,
                "epoch 1");
   UseOne(Connect(0, 2));
+}
+
+TEST_F(SocketCommunicatorTest, JoiningEndsWhenItIsInterrupted) {
+  for (const int rank : {0, 1}) {  // One waits to be dialled, one for an answer.
+    Interrupt interrupt;
+    std::jthread joining([&] {
+      EXPECT_ERROR(Connect(rank, 1, {Deadline::Infinite(), &interrupt}), kAborted, "interrupted");
+    });
+    interrupt.Raise();
+  }
 }
 
 TEST_F(SocketCommunicatorTest, PeerThatDoesNotListenIsUnavailable) {

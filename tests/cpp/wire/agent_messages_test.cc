@@ -33,6 +33,29 @@ TEST(AgentMessagesTest, TensorSurvivesTheRoundTrip) {
   }
 }
 
+TEST(AgentMessagesTest, InputsMergeWithTheRestOfTheCall) {
+  proto::ServerMessage rest;
+  rest.mutable_run_call()->set_sequence(7);
+  const Tensor x = Tensor::Of<float>({2}, {1, 2});
+  const Result<std::string> inputs = EncodeInputs(std::span(&x, 1));
+  ASSERT_OK(inputs);
+
+  proto::ServerMessage whole;
+  ASSERT_TRUE(whole.ParseFromString(rest.SerializeAsString() + *inputs));
+
+  EXPECT_EQ(whole.run_call().sequence(), 7u);
+  const auto tensors = TensorsFromProto(whole.run_call().inputs());
+  ASSERT_OK(tensors);
+  ASSERT_EQ(tensors->size(), 1u);
+  EXPECT_EQ(tensors->at(0).data_as<float>()[1], 2);
+}
+
+TEST(AgentMessagesTest, InputsHaveToFitTheLink) {
+  // Several times the same bytes: no half a gigabyte is needed.
+  const Tensor large(DataType::kUint8, {64 << 20});
+  EXPECT_ERROR(EncodeInputs(std::vector<Tensor>(8, large)), kInvalidArgument, "536870912");
+}
+
 TEST(AgentMessagesTest, EveryNumericTypeKeepsItsNumber) {
   for (int number = 1; number <= static_cast<int>(DataType::kFloat64); ++number) {
     const auto dtype = static_cast<DataType>(number);
