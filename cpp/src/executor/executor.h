@@ -2,7 +2,9 @@
 // no difference.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -16,6 +18,8 @@ namespace pipeserve {
 struct CallContext {
   Deadline deadline;  // Of the request; a call that has started on ranks still finishes there.
   uint64_t request_id = 0;  // For logs.
+  // True once nobody waits for the result: a request that still waits need not run. Null: never.
+  std::shared_ptr<const std::atomic<bool>> cancelled = nullptr;
 };
 
 using GraphId = int32_t;

@@ -50,6 +50,9 @@ void RunnerPool::RunOrRefuse(Request request) {
     return Refuse(std::move(request),
                   DeadlineExceeded("the request's deadline passed while it waited"));
   }
+  if (request.context.cancelled != nullptr && *request.context.cancelled) {
+    return Refuse(std::move(request), Cancelled("the request was cancelled while it waited"));
+  }
   std::vector<Result<Instance>> results;
   {
     const RequestScope scope(request.context);

@@ -35,7 +35,8 @@ class RunnerPool {
   Status Start();
 
   // Answers `request` once: by running it, or with kResourceExhausted (the queue is full, at once),
-  // kDeadlineExceeded (the deadline passed while it waited) or kUnavailable (stopped).
+  // kDeadlineExceeded or kCancelled (the deadline passed, the client left while it waited) or
+  // kUnavailable (stopped).
   void Submit(Request request);
 
   // Refuses what comes and what waits, lets finish what runs. Every call returns when all is done.

@@ -2,7 +2,9 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <chrono>
+#include <memory>
 #include <utility>
 
 #include "base/str_cat.h"
@@ -23,6 +25,18 @@ Deadline ToDeadline(std::chrono::system_clock::time_point time) {
   return remaining > kEver ? Deadline::Infinite() : Deadline::After(remaining);
 }
 
+// One call. The flag outlives it: a request may still wait when gRPC is done with its call.
+class PredictCall final : public grpc::ServerUnaryReactor {
+ public:
+  std::shared_ptr<const std::atomic<bool>> cancelled() const { return cancelled_; }
+
+ private:
+  void OnCancel() override { *cancelled_ = true; }
+  void OnDone() override { delete this; }  // From here on gRPC has forgotten it.
+
+  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+};
+
 class PredictService final : public ms_proto::MSService::CallbackService {
  public:
   explicit PredictService(Dispatcher* dispatcher) : dispatcher_(*dispatcher) {}
@@ -30,21 +44,22 @@ class PredictService final : public ms_proto::MSService::CallbackService {
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
                                     const ms_proto::PredictRequest* request,
                                     ms_proto::PredictReply* reply) override {
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    auto* call = new PredictCall;  // Its own owner.
     *reply->mutable_servable_spec() = request->servable_spec();
     // The message belongs to this call alone and nobody reads it again, so its bytes are taken.
     Result<ClientRequest> read = Read(const_cast<ms_proto::PredictRequest*>(request));
     if (!read.ok()) {
       WriteReply(read.status(), {}, {}, reply);
-      reactor->Finish(grpc::Status::OK);
-      return reactor;
+      call->Finish(grpc::Status::OK);
+      return call;
     }
     read->context.deadline = ToDeadline(context->deadline());
-    dispatcher_.Dispatch(*std::move(read), [reactor, reply](ClientReply result) {
+    read->context.cancelled = call->cancelled();
+    dispatcher_.Dispatch(*std::move(read), [call, reply](ClientReply result) {
       WriteReply(result.error, result.output_names, result.instances, reply);
-      reactor->Finish(grpc::Status::OK);  // Errors travel inside the reply.
+      call->Finish(grpc::Status::OK);  // Errors travel inside the reply.
     });
-    return reactor;
+    return call;
   }
 
  private:

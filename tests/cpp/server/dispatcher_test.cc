@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
+#include <memory>
 
 #include "server/test_servable.h"
 #include "support/matchers.h"
@@ -179,6 +181,20 @@ TEST_F(DispatcherTest, AServableThatIsNotThereAtTheMomentIsUnavailable) {
   available = true;
   dispatcher_.Close();
   EXPECT_EQ(Ask(MakeRequest("add", "predict")).error, unavailable);
+}
+
+TEST_F(DispatcherTest, ARequestThatNobodyWaitsForDoesNotRun) {
+  std::atomic<int> runs = 0;
+  Serve("add", 1, [&runs](const Instance& instance) -> Result<Instance> {
+    ++runs;
+    return instance;
+  });
+  ClientRequest request = MakeRequest("add", "predict");
+  request.context.cancelled = std::make_shared<std::atomic<bool>>(false);
+  EXPECT_OK(Ask(request).error);
+  request.context.cancelled = std::make_shared<std::atomic<bool>>(true);
+  EXPECT_ERROR(Ask(request).error, kCancelled, "cancelled while it waited");
+  EXPECT_EQ(runs, 1);
 }
 
 TEST_F(DispatcherTest, ANameAndVersionIsServedOnce) {

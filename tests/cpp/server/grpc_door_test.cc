@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <thread>
 
 #include "pipeserve/client.h"
-#include "server/temp_dir.h"
+#include "scheduler/request_scope.h"
+#include "server/certificate.h"
 #include "server/test_servable.h"
 #include "support/matchers.h"
 
@@ -114,6 +116,23 @@ TEST_F(GrpcDoorTest, TheClientsDeadlineIsTheRequests) {
   const auto client = Connect(door->address(), options);
   EXPECT_EQ(client->Infer(Values({1})).status().code(), StatusCode::kDeadlineExceeded);
   gate_.Open();  // The door waits for it.
+}
+
+TEST_F(GrpcDoorTest, ACallThatTheClientHasGivenUpIsCancelled) {
+  std::promise<bool> seen;
+  Serve([&seen](const Instance& instance) -> Result<Instance> {
+    const CallContext context = RequestScope::Current();
+    const Deadline limit = Deadline::After(std::chrono::seconds(10));
+    while (!*context.cancelled && !limit.HasPassed()) std::this_thread::yield();
+    seen.set_value(*context.cancelled);
+    return instance;
+  });
+  const auto door = Open();
+  ClientOptions options;
+  options.timeout = std::chrono::milliseconds(200);
+  const auto client = Connect(door->address(), options);
+  EXPECT_EQ(client->Infer(Values({1})).status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(seen.get_future().get());
 }
 
 TEST_F(GrpcDoorTest, AMessageBeyondTheLimitIsRefusedBothWays) {

@@ -8,7 +8,7 @@
 
 #include <thread>
 
-#include "server/temp_dir.h"
+#include "server/certificate.h"
 #include "server/test_servable.h"
 #include "support/matchers.h"
 

@@ -1,10 +1,14 @@
 #include "wire/ms_service.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/stubs/logging.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
 
 #include "support/matchers.h"
+#include "support/mutator.h"
 
 namespace pipeserve {
 namespace {
@@ -173,6 +177,103 @@ TEST(MsServiceTest, ReplyThatContradictsItselfIsAnError) {
   tensor.set_dtype(ms_proto::MS_INT32);
   tensor.set_data("abc");
   EXPECT_ERROR(TakeReply(&reply), kInternal, "output y of the reply: input data size 3 invalid");
+}
+
+// Lengths, tags and numbers that mean something at some place of a message.
+constexpr std::string_view kWireTokens[] = {{"\0", 1},
+                                            "\x01",
+                                            "\x7f",
+                                            "\xff\xff\xff\xff\x0f",
+                                            "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+                                            "\x0a",
+                                            "\x12",
+                                            "\x10\x0d",
+                                            "\x10\x0b",
+                                            "\x80\x80\x80\x80\x80\x80\x80\x80\x40",
+                                            "\x22\x01",
+                                            "\x1a\x04"};
+
+// Numbers, text, a scalar, an empty tensor.
+std::vector<NamedInstance> SeedInstances() {
+  return {{{"f", Tensor::Of<float>({2, 1}, {1, 2})},
+           {"i", Tensor::Of<int64_t>({}, {7})},
+           {"s", Tensor::FromString(DataType::kString, "text")}},
+          {{"e", Tensor(DataType::kInt8, Shape{3, 0})},
+           {"b", Tensor::FromString(DataType::kBytes, "")}}};
+}
+
+void ExpectSound(const std::vector<NamedInstance>& instances) {
+  for (const NamedInstance& instance : instances) {
+    for (const auto& [name, tensor] : instance) {
+      const int64_t elements = tensor.shape().num_elements();
+      ASSERT_GE(elements, 0);
+      if (IsText(tensor.dtype())) {
+        EXPECT_EQ(tensor.Strings().size(), static_cast<size_t>(elements));
+      } else {
+        EXPECT_EQ(tensor.byte_size(), elements * DataTypeSize(tensor.dtype()));
+      }
+    }
+  }
+}
+
+// The same for every run, which the order inside of a map is not by itself.
+template <typename Message>
+std::string Serialize(const Message& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  EXPECT_TRUE(message.SerializeToCodedStream(&coded));
+  coded.Trim();
+  return bytes;
+}
+
+// Damages the bytes of `seed` again and again. `take` says whether it took what could be parsed.
+template <typename Message, typename Take>
+void ThrowDamaged(const Message& seed, Take take) {
+  const google::protobuf::LogSilencer silencer;  // It reports names that are not UTF-8.
+  const std::string bytes = Serialize(seed);
+  Mutator mutator(1, kWireTokens);
+  int taken = 0;
+  int refused = 0;
+  for (int i = 0; i < 100'000 && !testing::Test::HasFailure(); ++i) {
+    Message message;
+    if (!message.ParseFromString(mutator.Mutate(bytes))) continue;
+    ++(take(&message) ? taken : refused);
+  }
+  EXPECT_GT(taken, 100);
+  EXPECT_GT(refused, 100);
+}
+
+TEST(MsServiceTest, DamagedRequestsAreTakenOrRefusedWithAText) {
+  ms_proto::PredictRequest seed;
+  WriteInstances(SeedInstances(), &seed);
+  ThrowDamaged(seed, [](ms_proto::PredictRequest* request) {
+    const auto instances = TakeInstances(request);
+    if (instances.ok()) {
+      ExpectSound(*instances);
+    } else {
+      EXPECT_ERROR(instances, kInvalidArgument, "Tensor check failed: ");
+    }
+    return instances.ok();
+  });
+}
+
+TEST(MsServiceTest, DamagedRepliesAreTakenOrRefusedWithAText) {
+  ms_proto::PredictRequest sent;
+  WriteInstances(SeedInstances(), &sent);
+  ms_proto::PredictReply seed;
+  *seed.mutable_instances() = sent.instances();
+  seed.add_error_msg()->set_error_msg("failed");
+  ThrowDamaged(seed, [](ms_proto::PredictReply* reply) {
+    const Result<InferReply> result = TakeReply(reply);
+    if (result.ok()) {
+      ExpectSound(result->instances);
+    } else {
+      EXPECT_ERROR(result, kInternal, "of the reply: ");
+    }
+    return result.ok();
+  });
 }
 
 }  // namespace

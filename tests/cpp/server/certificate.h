@@ -1,29 +1,14 @@
-// A directory of a test, and certificates in it.
+// Certificates for the tests of TLS.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <string>
 
+#include "support/temp_dir.h"
+
 namespace pipeserve {
-
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "pipeserve.XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string File(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 // Writes NAME.crt and NAME.key, a certificate for 127.0.0.1 that is its own authority.
 inline void MakeCertificate(const TempDir& dir, const std::string& name) {
