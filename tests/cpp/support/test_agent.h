@@ -1,0 +1,77 @@
+// An agent of a group of two, as the program has it, on a thread of the test.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+
+#include "agent/agent_session.h"
+#include "executor/cpu/cpu_executor.h"
+#include "executor/socket_communicator.h"
+
+namespace pipeserve {
+
+// y = all ranks' (x + rank), one after the other.
+inline Graph GatherGraph(int rank, int64_t width) {
+  Graph graph;
+  const ValueId x = graph.AddValue({"x", DataType::kFloat32, {width}});
+  const ValueId own = graph.AddValue({"own", DataType::kFloat32, {1}});
+  const ValueId sum = graph.AddValue({"sum", DataType::kFloat32, {width}});
+  const ValueId y = graph.AddValue({"y", DataType::kFloat32, {2 * width}});
+  graph.name = "gather";
+  graph.constants[own] = Tensor::Of<float>({1}, {static_cast<float>(rank)});
+  graph.nodes = {{OpType::kAdd, "add", {x, own}, {sum}, {}},
+                 {OpType::kAllGather,
+                  "gather",
+                  {sum},
+                  {y},
+                  CollectiveAttributes{.group = "hccl_world_group", .ranks = {}, .rank_size = 2}}};
+  graph.inputs = {x};
+  graph.outputs = {y};
+  return graph;
+}
+
+class TestAgent {
+ public:
+  TestAgent(const std::string& server, int rank, int64_t width = 2)
+      : listener_(*SocketListener::Open("127.0.0.1:0")),
+        executor_(*CpuExecutor::Create({GatherGraph(rank, width)},
+                                       {.threads = 1, .communicator = nullptr, .rank_size = 2})),
+        session_({.server = server,
+                  .rank = rank,
+                  .peer_address = listener_.address(),
+                  .executor = executor_.get(),
+                  .join_peers =
+                      [this, rank](uint64_t epoch, std::span<const std::string> peers,
+                                   Deadline deadline) {
+                        auto joined =
+                            SocketCommunicator::Connect(listener_, rank, peers, epoch, deadline);
+                        if (joined.ok()) executor_->SetCommunicator(*joined);
+                        return joined;
+                      },
+                  .on_connected = {},
+                  .server_limit = std::chrono::seconds(10)}),
+        thread_([this] { status_ = session_.Run(); }) {}
+  ~TestAgent() { Kill(); }
+
+  void Kill() {
+    session_.Stop("killed");
+    (void)Join();  // Whatever it ended with.
+  }
+  Status Join() {
+    if (thread_.joinable()) thread_.join();
+    return status_;
+  }
+
+ private:
+  SocketListener listener_;
+  std::unique_ptr<CpuExecutor> executor_;
+  Status status_;
+  AgentSession session_;
+  std::jthread thread_;
+};
+
+}  // namespace pipeserve
