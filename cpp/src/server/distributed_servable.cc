@@ -51,6 +51,14 @@ DistributedServable::DistributedServable(ServableSpec spec, const SchedulerOptio
 DistributedServable::~DistributedServable() { Stop(); }
 
 Status DistributedServable::WaitReady(Deadline deadline) {
+  const Status state = WaitForNews(deadline);
+  if (state.code() != StatusCode::kDeadlineExceeded) return state;
+  // The hub counts the agents at this moment. When all are there, serving is about to begin.
+  const Status group = hub_->WaitReady(Deadline::After({})).status();
+  return group.ok() ? state : group;
+}
+
+Status DistributedServable::WaitForNews(Deadline deadline) {
   MutexLock lock(mutex_);
   while (true) {
     if (stopping_) return Cancelled(StrCat("servable ", spec_.name, " has been stopped"));

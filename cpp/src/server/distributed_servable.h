@@ -37,6 +37,8 @@ class DistributedServable {
   DistributedServable(ServableSpec spec, const SchedulerOptions& scheduler, Dispatcher* dispatcher,
                       std::unique_ptr<AgentHub> hub);
 
+  // The state once it is more than that agents are missing, or at the deadline.
+  Status WaitForNews(Deadline deadline);
   void Run();
   // Serves with one group until it is lost or Stop() is called.
   void Serve(std::shared_ptr<Executor> group);

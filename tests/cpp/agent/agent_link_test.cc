@@ -5,40 +5,14 @@
 #include <thread>
 
 #include "agent/agent_hub.h"
-#include "agent/test_agent.h"
 #include "pipeserve/agent.h"
 #include "support/matchers.h"
+#include "support/test_agent.h"
 
 namespace pipeserve {
 namespace {
 
 const Deadline Soon() { return Deadline::After(std::chrono::seconds(20)); }
-
-// y = all ranks' (x + rank), one after the other.
-Graph GatherGraph(int rank, int64_t width) {
-  Graph graph;
-  const ValueId x = graph.AddValue({"x", DataType::kFloat32, {width}});
-  const ValueId own = graph.AddValue({"own", DataType::kFloat32, {1}});
-  const ValueId sum = graph.AddValue({"sum", DataType::kFloat32, {width}});
-  const ValueId y = graph.AddValue({"y", DataType::kFloat32, {2 * width}});
-  graph.name = "gather";
-  graph.constants[own] = Tensor::Of<float>({1}, {static_cast<float>(rank)});
-  graph.nodes = {{OpType::kAdd, "add", {x, own}, {sum}, {}},
-                 {OpType::kAllGather,
-                  "gather",
-                  {sum},
-                  {y},
-                  CollectiveAttributes{.group = "hccl_world_group", .ranks = {}, .rank_size = 2}}};
-  graph.inputs = {x};
-  graph.outputs = {y};
-  return graph;
-}
-
-class GatherAgent : public TestAgent {
- public:
-  GatherAgent(const std::string& server, int rank, int64_t width = 2)
-      : TestAgent(server, rank, {GatherGraph(rank, width)}) {}
-};
 
 AgentHubOptions Options(const std::string& address = "127.0.0.1:0") {
   AgentHubOptions options;

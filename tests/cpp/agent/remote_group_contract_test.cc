@@ -1,6 +1,6 @@
 // A group of agents keeps the promises of every executor.
 #include "agent/agent_hub.h"
-#include "agent/test_agent.h"
+#include "support/test_agent.h"
 #include "executor/executor_contract.h"
 
 namespace pipeserve {

@@ -6,16 +6,20 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <thread>
 
+#include "base/str_cat.h"
 #include "pipeserve/client.h"
-#include "server/temp_dir.h"
 #include "server/test_servable.h"
 #include "support/matchers.h"
+#include "support/temp_dir.h"
+#include "support/test_agent.h"
 
 namespace pipeserve {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -32,11 +36,11 @@ ListenOptions AnyPort() {
 }
 
 Result<InferReply> Ask(const std::string& address, const std::string& servable,
-                       const NamedInstance& instance) {
+                       const NamedInstance& instance, const std::string& method = "predict") {
   PIPESERVE_ASSIGN_OR_RETURN(
       const auto client,
       Client::Create(
-          {.address = address, .servable = servable, .method = "predict", .ssl = std::nullopt}));
+          {.address = address, .servable = servable, .method = method, .ssl = std::nullopt}));
   return client->Infer(std::span(&instance, 1));
 }
 
@@ -136,21 +140,43 @@ TEST_F(LocalServerTest, APipelineRunsItsMethodOnBothDoors) {
   EXPECT_EQ(std::memcmp(seen.data(), wanted.data(), seen.byte_size()), 0);
 }
 
-TEST(ServerTest, ADistributedServableWithoutAgentsIsUnavailable) {
-  const TempDir dir;
-  std::ofstream(dir.File("rank_table.json")) << R"({
-    "version": "1.0", "server_count": "1", "status": "completed",
-    "server_list": [{"server_id": "127.0.0.1", "host_nic_ip": "reserve",
-      "device": [{"device_id": "0", "device_ip": "192.1.1.1", "rank_id": "0"}]}]})";
-  const auto server = MakeServer();
+// Rank 0 and so on, all on this machine.
+DistributedServableOptions Ranks(const TempDir& dir, int count) {
+  std::string devices;
+  for (int rank = 0; rank < count; ++rank) {
+    devices += StrCat(rank == 0 ? "" : ", ", R"({"device_id": ")", rank,
+                      R"(", "device_ip": "192.1.1.1", "rank_id": ")", rank, R"("})");
+  }
   DistributedServableOptions options;
+  options.rank_size = count;
   options.rank_table_file = dir.File("rank_table.json");
   options.address = "127.0.0.1:0";
+  std::ofstream(options.rank_table_file)
+      << R"({"version": "1.0", "server_count": "1", "status": "completed", "server_list": [
+             {"server_id": "127.0.0.1", "host_nic_ip": "reserve", "device": [)"
+      << devices << "]}]}";
+  return options;
+}
+
+// What WaitReady() says at once.
+Status Ready(Server& server, const std::string& servable) {
+  return server.WaitReady(servable, 1, std::chrono::milliseconds(0));
+}
+
+Status Waiting(int present, int wanted) {
+  return DeadlineExceeded(StrCat("Failed to wait for ready of all agents, current agents count: ",
+                                 present, ", rank size: ", wanted));
+}
+
+TEST(ServerTest, ADistributedServableWithoutAgentsIsUnavailable) {
+  const TempDir dir;
+  const auto server = MakeServer();
+  const DistributedServableOptions options = Ranks(dir, 1);
   ASSERT_OK(server->StartDistributed(TestSpec("matmul", 1), options));
   EXPECT_ERROR(server->StartDistributed(TestSpec("matmul", 1), options), kAlreadyExists,
                "matmul version 1");
-  EXPECT_EQ(server->WaitReady("matmul", 1, std::chrono::milliseconds(300)).code(),
-            StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(Ready(*server, "matmul"), Waiting(0, 1));
+  EXPECT_EQ(server->WaitReady("matmul", 1, std::chrono::milliseconds(300)), Waiting(0, 1));
   const Result<std::string> address = server->StartGrpc(AnyPort());
   ASSERT_OK(address);
   const Result<InferReply> reply = Ask(*address, "matmul", {{"x", Tensor::Of<float>({1}, {1})}});
@@ -159,8 +185,55 @@ TEST(ServerTest, ADistributedServableWithoutAgentsIsUnavailable) {
   EXPECT_EQ(reply->errors[0].message,
             "Request servable(matmul) method(predict) , servable is not available");
   server->Stop();
-  EXPECT_EQ(server->WaitReady("matmul", 1, std::chrono::milliseconds(1)).code(),
-            StatusCode::kCancelled);
+  EXPECT_EQ(Ready(*server, "matmul").code(), StatusCode::kCancelled);
+}
+
+// Clients call the method of the two ranks' graph.
+ServableSpec GatherSpec() {
+  ServableSpec spec = TestSpec("gather", 1);
+  spec.pipelines.clear();
+  return spec;
+}
+
+// The outputs of the group for {10, 20}, or the error that came instead.
+Result<std::vector<float>> Gather(const std::string& address) {
+  const NamedInstance instance = {{"x", Tensor::Of<float>({2}, {10, 20})}};
+  PIPESERVE_ASSIGN_OR_RETURN(const InferReply reply, Ask(address, "gather", instance, "identity"));
+  if (!reply.errors.empty()) return Internal(reply.errors[0].message);
+  const Tensor& y = reply.instances.at(0).at(0).second;
+  const float* values = y.data_as<float>();
+  return std::vector<float>(values, values + y.shape().num_elements());
+}
+
+TEST(ServerTest, ADistributedServableLeavesWithItsGroupAndComesBack) {
+  constexpr std::chrono::seconds kLimit{20};
+  const TempDir dir;
+  const auto server = MakeServer();
+  const Result<std::string> hub = server->StartDistributed(GatherSpec(), Ranks(dir, 2));
+  ASSERT_OK(hub);
+  const Result<std::string> address = server->StartGrpc(AnyPort());
+  ASSERT_OK(address);
+  GatherAgent zero(*hub, 0);
+  while (Ready(*server, "gather") == Waiting(0, 2)) std::this_thread::yield();
+  EXPECT_EQ(Ready(*server, "gather"), Waiting(1, 2));
+  std::optional<GatherAgent> one(std::in_place, *hub, 1);
+  ASSERT_OK(server->WaitReady("gather", 1, kLimit));
+  const Result<std::vector<float>> before = Gather(*address);
+  ASSERT_OK(before);
+  EXPECT_THAT(*before, ElementsAre(10, 20, 11, 21));
+
+  one->Kill();
+  while (Ready(*server, "gather").ok()) std::this_thread::yield();
+  EXPECT_ERROR(Ready(*server, "gather"), kDeadlineExceeded, ", rank size: 2");
+  EXPECT_EQ(Gather(*address).status().message(),
+            "Request servable(gather) method(identity) , servable is not available");
+
+  one.emplace(*hub, 1);
+  ASSERT_OK(server->WaitReady("gather", 1, kLimit));
+  EXPECT_OK(Gather(*address));
+  server->Stop();
+  EXPECT_OK(zero.Join());
+  EXPECT_OK(one->Join());
 }
 
 }  // namespace

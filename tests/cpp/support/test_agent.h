@@ -1,7 +1,10 @@
 // Agents without processes.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -39,7 +42,7 @@ class TestAgent {
 
   void Kill() {
     session_.Stop("killed");
-    (void)Join();
+    (void)Join();  // Whatever it ended with.
   }
   Status Join() {
     if (thread_.joinable()) thread_.join();
@@ -52,6 +55,32 @@ class TestAgent {
   Status status_;
   AgentSession session_;
   std::jthread thread_;
+};
+
+// y = all ranks' (x + rank), one after the other.
+inline Graph GatherGraph(int rank, int64_t width) {
+  Graph graph;
+  const ValueId x = graph.AddValue({"x", DataType::kFloat32, {width}});
+  const ValueId own = graph.AddValue({"own", DataType::kFloat32, {1}});
+  const ValueId sum = graph.AddValue({"sum", DataType::kFloat32, {width}});
+  const ValueId y = graph.AddValue({"y", DataType::kFloat32, {2 * width}});
+  graph.name = "gather";
+  graph.constants[own] = Tensor::Of<float>({1}, {static_cast<float>(rank)});
+  graph.nodes = {{OpType::kAdd, "add", {x, own}, {sum}, {}},
+                 {OpType::kAllGather,
+                  "gather",
+                  {sum},
+                  {y},
+                  CollectiveAttributes{.group = "hccl_world_group", .ranks = {}, .rank_size = 2}}};
+  graph.inputs = {x};
+  graph.outputs = {y};
+  return graph;
+}
+
+class GatherAgent : public TestAgent {
+ public:
+  GatherAgent(const std::string& server, int rank, int64_t width = 2)
+      : TestAgent(server, rank, {GatherGraph(rank, width)}) {}
 };
 
 }  // namespace pipeserve
