@@ -14,6 +14,8 @@ namespace pipeserve {
 namespace {
 
 constexpr auto kAttemptTime = std::chrono::seconds(1);
+// Said once, so a machine that is busy gets more time for it.
+constexpr auto kReportTime = std::chrono::seconds(5);
 
 template <typename Time>
 void SetDeadline(grpc::ClientContext& context, Time time) {
@@ -60,7 +62,7 @@ Result<AgentGroupConfig> AcquireAgentConfig(const std::string& address,
 Status ReportAgentsFailed(const std::string& address, const std::string& reason) {
   const auto stub = proto::AgentHub::NewStub(MakeAgentChannel(address));
   grpc::ClientContext context;
-  SetDeadline(context, kAttemptTime);
+  SetDeadline(context, kReportTime);
   proto::ReportFailureRequest request;
   request.set_reason(reason);
   proto::ReportFailureReply reply;
