@@ -46,8 +46,8 @@ class Servable {
   // result per instance and no lock held.
   //
   // Errors of an instance: kNotFound ("Not support method fun9"), kResourceExhausted (the queue is
-  // full), kDeadlineExceeded, kCancelled, kUnavailable (stopped), kInvalidArgument; what a host function
-  // returned, after "Pipeline Failed: "; those of Executor::Run().
+  // full), kDeadlineExceeded, kCancelled, kUnavailable (stopped), kInvalidArgument; what a host
+  // function returned, after "Pipeline Failed: "; those of Executor::Run().
   void Submit(const std::string& callable, std::vector<Instance> instances,
               const CallContext& context, Done done);
 

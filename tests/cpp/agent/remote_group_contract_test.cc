@@ -1,7 +1,7 @@
 // A group of agents keeps the promises of every executor.
 #include "agent/agent_hub.h"
-#include "support/test_agent.h"
 #include "executor/executor_contract.h"
+#include "support/test_agent.h"
 
 namespace pipeserve {
 namespace {
