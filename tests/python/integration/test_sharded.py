@@ -86,7 +86,8 @@ def test_agents_give_the_stored_values(case, shared_dir, serve_sharded):
     for name, output in ((graphs[0], "first"), (graphs[-1], "last")):
         with np.load(shared_dir / f"mindir/data/{name}.npz") as data:
             (reply,) = client.infer({"x": data["in0"]})
-            np.testing.assert_allclose(reply[output], data["out0"], rtol=1e-5)
+            # A value near zero is a sum of larger terms and holds their rounding.
+            np.testing.assert_allclose(reply[output], data["out0"], rtol=1e-5, atol=1e-6)
 
 
 def test_one_file_may_be_both_graphs(shared_dir, tmp_path, serve_sharded):
