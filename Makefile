@@ -46,12 +46,12 @@ lint: $(VENV)/ready layers
 	$(BIN)/ruff check $(SOURCE_DIRS)
 	$(BIN)/ruff format --check $(SOURCE_DIRS)
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
+	@$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix $(SOURCE_DIRS)
 	$(BIN)/ruff format $(SOURCE_DIRS)
-	$(BIN)/clang-format -i $(CXX_FILES)
+	@$(BIN)/clang-format -i $(CXX_FILES)
 
 layers:
 	$(PYTHON) tools/check_layers.py

@@ -145,6 +145,9 @@ Result<NamedInstance> TakeReplyInstance(ms_proto::Instance* from) {
     if (!status.ok()) return Internal(StrCat("output ", name, " of the reply: ", status.message()));
     instance.emplace_back(name, TakeTensor(&tensor));
   }
+  // A map has no order of its own, and people read results.
+  std::sort(instance.begin(), instance.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
   return instance;
 }
 

@@ -32,7 +32,8 @@ Result<std::vector<NamedInstance>> TakeInstances(ms_proto::PredictRequest* reque
 void WriteReply(const Status& error, std::span<const std::string> output_names,
                 std::span<const Result<Instance>> instances, ms_proto::PredictReply* reply);
 
-// The client's side. Errors of TakeReply(): kInternal (a tensor that contradicts itself).
+// The client's side. Outputs come in the order of their names. Errors of TakeReply(): kInternal (a
+// tensor that contradicts itself).
 void WriteInstances(std::span<const NamedInstance> instances, ms_proto::PredictRequest* request);
 Result<InferReply> TakeReply(ms_proto::PredictReply* reply);
 

@@ -171,6 +171,19 @@ TEST(MsServiceTest, ReplyMayHoldAnyNumberOfTextItems) {
   }
 }
 
+TEST(MsServiceTest, OutputsOfAReplyComeInTheOrderOfTheirNames) {
+  ms_proto::PredictReply reply;
+  const std::vector<std::string> names = {"z", "x", "y", "w"};
+  const std::vector<Result<Instance>> instances = {
+      Instance(names.size(), Tensor::Of<float>({1}, {1}))};
+  WriteReply(OkStatus(), names, instances, &reply);
+  const auto taken = TakeReply(&reply);
+  ASSERT_OK(taken);
+  std::vector<std::string> seen;
+  for (const auto& [name, tensor] : taken->instances.at(0)) seen.push_back(name);
+  EXPECT_THAT(seen, testing::ElementsAre("w", "x", "y", "z"));
+}
+
 TEST(MsServiceTest, ReplyThatContradictsItselfIsAnError) {
   ms_proto::PredictReply reply;
   ms_proto::Tensor& tensor = (*reply.add_instances()->mutable_items())["y"];
