@@ -7,6 +7,10 @@ WHEEL_BUILD := build/wheel
 CXX_FILES := $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/*.cc' 'tests/*.h' 'benchmarks/*.cc')
 SOURCE_DIRS := python tests tools examples benchmarks
 
+# Checkouts in different folders share what ccache keeps.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
+
 .PHONY: help demo test test-cpp test-python install lint format layers bench sanitize clean
 
 help:
