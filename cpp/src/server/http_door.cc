@@ -107,16 +107,18 @@ class HttpDoor::Impl {
   void Close() EXCLUDES(close_mutex_) {
     MutexLock lock(close_mutex_);
     if (threads_.empty()) return;
-    std::promise<void> drained;  // After it no connection is added.
-    asio::post(acceptor_.get_executor(), [this, &drained] {
+    // After it no connection is added. Shared, because set_value() may still run when wait() returns.
+    const auto drained = std::make_shared<std::promise<void>>();
+    std::future<void> is_drained = drained->get_future();
+    asio::post(acceptor_.get_executor(), [this, drained] {
       closing_ = true;
       error_code ignored;
       acceptor_.close(ignored);
       pause_.cancel();
       hub_->ForEach(&HttpConnection::Drain);
-      drained.set_value();
+      drained->set_value();
     });
-    drained.get_future().wait();
+    is_drained.wait();
     if (!hub_->WaitUntilEmpty(Deadline::After(kCloseLimit))) {
       hub_->ForEach(&HttpConnection::Abort);
       hub_->WaitUntilEmpty(Deadline::Infinite());  // The dispatcher answers everything.
