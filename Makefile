@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_BUILD := build/wheel
+BUILD_TESTS := OFF
+BUILD_BENCHMARKS := OFF
 CXX_FILES := $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/*.cc' 'tests/*.h' 'benchmarks/*.cc')
 SOURCE_DIRS := python tests tools examples benchmarks
 
@@ -26,6 +28,8 @@ help:
 demo: install
 	$(BIN)/python examples/demo.py
 
+# The wheel's build tree holds the C++ tests too, so that they test the objects that are shipped.
+test test-cpp: BUILD_TESTS := ON
 test: test-cpp test-python
 
 test-cpp: install
@@ -34,11 +38,12 @@ test-cpp: install
 test-python: install
 	$(BIN)/python -m pytest tests/python
 
-# The wheel's build tree holds the C++ tests too, so that they test the objects that are shipped.
 install: $(VENV)/ready
+	@echo "Building and installing the package; the first time takes some minutes."
 	$(BIN)/pip install -q --no-build-isolation --no-deps --force-reinstall \
 	  --config-settings=build-dir=$(WHEEL_BUILD) \
-	  --config-settings=cmake.define.PIPESERVE_BUILD_TESTS=ON .
+	  --config-settings=cmake.define.PIPESERVE_BUILD_TESTS=$(BUILD_TESTS) \
+	  --config-settings=cmake.define.PIPESERVE_BUILD_BENCHMARKS=$(BUILD_BENCHMARKS) .
 
 $(VENV)/ready: requirements-dev.txt tools/debian-packages.txt
 	tools/setup_system.sh
@@ -70,6 +75,7 @@ sanitize: $(VENV)/ready
 	cmake --build --preset tsan
 	ctest --preset tsan
 
+bench: BUILD_BENCHMARKS := ON
 bench: install
 	$(BIN)/python benchmarks/run.py
 
