@@ -43,13 +43,45 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("--distributed-address", default="127.0.0.1:6200")
     parser.add_argument("--wait-agents", type=int, default=0, metavar="SECONDS")
     parser.add_argument("--max-inflight", type=int, default=4, help="requests that run at once")
+    parser.add_argument("--max-msg-mb", type=int, default=100, help="size limit of a message")
+    parser.add_argument("--threads", type=int, default=1, help="of one graph call in this process")
+    parser.add_argument(
+        "--call-timeout",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="for one graph call on all agents",
+    )
+    parser.add_argument(
+        "--http-status-codes", action="store_true", help="REST errors are not all 200"
+    )
+    tls = parser.add_argument_group("TLS, on both doors")
+    tls.add_argument("--ssl-certificate", metavar="FILE")
+    tls.add_argument("--ssl-private-key", metavar="FILE")
+    tls.add_argument("--ssl-client-ca", metavar="FILE", help="clients must show a certificate")
     parser.set_defaults(run=_serve)
+
+
+def _ssl_config(args: argparse.Namespace) -> server.SSLConfig | None:
+    if (args.ssl_certificate is None) != (args.ssl_private_key is None):
+        raise _UsageError("--ssl-certificate and --ssl-private-key go together")
+    if args.ssl_certificate is None:
+        if args.ssl_client_ca is not None:
+            raise _UsageError("--ssl-client-ca goes with --ssl-certificate")
+        return None
+    return server.SSLConfig(
+        args.ssl_certificate,
+        args.ssl_private_key,
+        args.ssl_client_ca,
+        args.ssl_client_ca is not None,
+    )
 
 
 def _serve(args: argparse.Namespace) -> None:
     parent, name = os.path.split(os.path.realpath(args.directory))
     if args.name not in (None, name):
         raise _UsageError(f"--name is {args.name}, but the directory is called {name}")
+    ssl_config = _ssl_config(args)
     _config.check_config_file(parent, name)
     declaration = _config.load_config(parent, name).declaration
     server.configure(max_inflight=args.max_inflight)
@@ -63,13 +95,22 @@ def _serve(args: argparse.Namespace) -> None:
             args.version_number,
             args.distributed_address,
             args.wait_agents,
+            call_timeout_in_seconds=args.call_timeout,
         )
     else:
-        server.start_servables(server.ServableStartConfig(parent, name, 0, args.version_number))
+        config = server.ServableStartConfig(
+            parent, name, 0, args.version_number, threads=args.threads
+        )
+        server.start_servables(config)
     if args.grpc_address:
-        server.start_grpc_server(args.grpc_address)
+        server.start_grpc_server(args.grpc_address, args.max_msg_mb, ssl_config)
     if args.rest_address:
-        server.start_restful_server(args.rest_address)
+        server.start_restful_server(
+            args.rest_address,
+            args.max_msg_mb,
+            ssl_config,
+            http_status_codes=args.http_status_codes,
+        )
 
 
 def _add_agent(commands: Any) -> None:

@@ -31,6 +31,12 @@ def test_a_name_that_is_not_the_directory_is_wrong_usage(tmp_path, capsys):
     assert "but the directory is called" in capsys.readouterr().err
 
 
+def test_half_a_tls_configuration_is_wrong_usage(tmp_path, capsys):
+    assert _cli.main(["serve", str(tmp_path), "--ssl-certificate", "a.crt"]) == 2
+    assert "--ssl-private-key" in capsys.readouterr().err
+    assert _cli.main(["serve", str(tmp_path), "--ssl-client-ca", "ca.crt"]) == 2
+
+
 def test_a_missing_config_is_a_failure(tmp_path, capsys):
     assert _cli.main(["serve", str(tmp_path)]) == 1
     assert "Check servable config failed, file" in capsys.readouterr().err
