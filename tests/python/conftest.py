@@ -18,6 +18,10 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 60
 
+# A shell that starts the tests in the background has them ignore SIGINT, and every program that
+# they start would, too. A handler, unlike "ignore", is not inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def shared_dir():
