@@ -65,8 +65,7 @@ format: $(VENV)/ready
 layers:
 	$(PYTHON) tools/check_layers.py
 
-# gRPC is not built for ThreadSanitizer and would only report itself, so the layers that use it
-# are tested under AddressSanitizer alone.
+# The layers below gRPC, which is not built for ThreadSanitizer and would only report itself.
 sanitize: $(VENV)/ready
 	cmake --preset asan
 	cmake --build --preset asan
