@@ -13,7 +13,7 @@ SOURCE_DIRS := python tests tools examples benchmarks
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize clean
+.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan clean
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
@@ -66,13 +66,12 @@ layers:
 	$(PYTHON) tools/check_layers.py
 
 # The layers below gRPC, which is not built for ThreadSanitizer and would only report itself.
-sanitize: $(VENV)/ready
-	cmake --preset asan
-	cmake --build --preset asan
-	ctest --preset asan
-	cmake --preset tsan
-	cmake --build --preset tsan
-	ctest --preset tsan
+sanitize: asan tsan
+
+asan tsan: $(VENV)/ready
+	cmake --preset $@
+	cmake --build --preset $@
+	ctest --preset $@
 
 bench: BUILD_BENCHMARKS := ON
 bench: install
