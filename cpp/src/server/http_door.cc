@@ -107,7 +107,8 @@ class HttpDoor::Impl {
   void Close() EXCLUDES(close_mutex_) {
     MutexLock lock(close_mutex_);
     if (threads_.empty()) return;
-    // After it no connection is added. Shared, because set_value() may still run when wait() returns.
+    // After it no connection is added. Shared, because set_value() may still run when wait()
+    // returns.
     const auto drained = std::make_shared<std::promise<void>>();
     std::future<void> is_drained = drained->get_future();
     asio::post(acceptor_.get_executor(), [this, drained] {
