@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -45,28 +46,49 @@ def free_ports(count: int) -> int:
 
 
 @contextlib.contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Ctrl-C inside the block is raised at its end."""
+    seen: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda signum, _: seen.append(signum))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if seen:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
 def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A `pipeserve` command that ends with the block.
 
     It has a session of its own, so that Ctrl-C reaches this script alone, which then stops it.
     """
-    process = subprocess.Popen(
-        [COMMAND, *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        start_new_session=True,
-    )
-    assert process.stdout is not None
+    process = None
     try:
+        with interrupts_deferred():  # Else the process might run before its name is known here.
+            process = subprocess.Popen(
+                [COMMAND, *arguments],
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            stop(process)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Ends a command, by force if it does not end by itself."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
         process.stdout.close()
 
 

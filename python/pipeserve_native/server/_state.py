@@ -43,6 +43,7 @@ class ServerState:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._stopping = threading.RLock()  # Held by whoever stops, before _lock.
         self._server: _core.Server | None = None
         self._registries: list[Registry] = []
         self._keep_alive: _KeepAlive | None = None
@@ -87,15 +88,19 @@ class ServerState:
                 self._keep_alive = _KeepAlive(self.stop)
 
     def stop(self) -> None:
-        """Answers what is in flight and closes everything. Idempotent."""
-        with self._lock:
-            server, self._server = self._server, None
-            registries, self._registries = self._registries, []
-            keep_alive, self._keep_alive = self._keep_alive, None
-        if server is not None:
-            server.stop()
-        for registry in registries:
-            registry.binding = None
+        """Answers what is in flight and closes everything. Idempotent.
+
+        A second caller waits for the first: at exit the interpreter must not go before the core.
+        """
+        with self._stopping:
+            with self._lock:
+                server, self._server = self._server, None
+                registries, self._registries = self._registries, []
+                keep_alive, self._keep_alive = self._keep_alive, None
+            if server is not None:
+                server.stop()
+            for registry in registries:
+                registry.binding = None
         if keep_alive is not None:
             keep_alive.end()
 
