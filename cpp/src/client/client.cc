@@ -97,9 +97,11 @@ class Client::Impl {
     stub_->async()->Predict(
         &call->context, &call->request, &call->reply,
         [this, call, done = std::move(done)](const grpc::Status& status) mutable {
-          const std::unique_ptr<Call> owned(call);
           done(Finish(status, call));
-          done = nullptr;  // What it holds goes before the destructor may return.
+          // What both hold goes before the destructor may return. The call holds the channel, and
+          // a channel whose last reference goes on gRPC's own thread joins that very thread.
+          done = nullptr;
+          delete call;
           MutexLock lock(mutex_);
           if (--in_flight_ == 0) none_in_flight_.NotifyAll();
         });

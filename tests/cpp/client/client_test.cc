@@ -54,5 +54,16 @@ TEST(ClientTest, DestructionWaitsForRequestsInFlight) {
   EXPECT_EQ(answered, 20);
 }
 
+// A call that lived on for a moment took the channel down on gRPC's own thread, which then joined
+// itself and crashed. Many rounds, as the moment is short.
+TEST(ClientTest, NothingOfACallOutlivesItsClient) {
+  for (int round = 0; round < 300; ++round) {
+    const auto client =
+        Client::Create({.address = kNowhere, .servable = "add", .method = "predict"});
+    ASSERT_OK(client);
+    (*client)->InferAsync({}, [](const Result<InferReply>&) {});
+  }
+}
+
 }  // namespace
 }  // namespace pipeserve
