@@ -41,15 +41,14 @@ function(pipeserve_add_test layer)
   list(TRANSFORM ARG_SOURCES PREPEND ${layer}/)
   add_executable(pipeserve_${layer}_test ${ARG_SOURCES})
   target_include_directories(pipeserve_${layer}_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
-  target_compile_definitions(pipeserve_${layer}_test
-                             PRIVATE PIPESERVE_SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")
   # Object libraries hand on their objects only to direct users, so every layer is named.
   foreach(each IN LISTS ARG_LAYERS ITEMS ${layer})
     target_link_libraries(pipeserve_${layer}_test PRIVATE pipeserve_${each})
   endforeach()
   target_compile_options(pipeserve_${layer}_test PRIVATE $<$<CONFIG:Release>:-O0>)
   target_link_libraries(pipeserve_${layer}_test PRIVATE ${ARG_LIBRARIES} GTest::gmock_main)
-  gtest_discover_tests(pipeserve_${layer}_test DISCOVERY_TIMEOUT 60)
+  gtest_discover_tests(pipeserve_${layer}_test DISCOVERY_TIMEOUT 60
+                       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 endfunction()
 
 # pipeserve_add_proto(NAME SOURCES a.proto... [GRPC])

@@ -12,6 +12,7 @@
 #include "base/str_cat.h"
 #include "pipeserve/client.h"
 #include "server/test_servable.h"
+#include "support/fixtures.h"
 #include "support/matchers.h"
 #include "support/temp_dir.h"
 #include "support/test_agent.h"
@@ -100,8 +101,8 @@ TEST(ServerTest, UnknownServableCannotRunAMethod) {
 class LocalServerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    model_ = std::filesystem::path(PIPESERVE_SHARED_DIR) / "mindir/v1.3/matmul_0.mindir";
-    if (!std::filesystem::exists(model_)) GTEST_SKIP() << "no shared model files: " << model_;
+    SKIP_WITHOUT_SHARED_FILES();
+    model_ = SharedFile("mindir/v1.3/matmul_0.mindir");
   }
 
   std::filesystem::path model_;

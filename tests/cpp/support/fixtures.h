@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -11,9 +12,11 @@
 
 namespace pipeserve {
 
-// SharedFile("mindir/v1.3/consts.mindir"). Needs SKIP_WITHOUT_SHARED_FILES in the test.
+// SharedFile("mindir/v1.3/consts.mindir"), below $PIPESERVE_SHARED_DIR or beside the checkout, where
+// ctest runs the tests. Needs SKIP_WITHOUT_SHARED_FILES in the test.
 inline std::filesystem::path SharedFile(std::string_view name) {
-  return std::filesystem::path(PIPESERVE_SHARED_DIR) / name;
+  const char* folder = std::getenv("PIPESERVE_SHARED_DIR");
+  return std::filesystem::path(folder != nullptr ? folder : "../shared") / name;
 }
 
 // Ends a test, or a SetUp(), that reads shared files where there are none.
