@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -32,34 +34,42 @@ def shared_dir():
     return path
 
 
+def first_ephemeral_port():
+    """From here on the kernel hands out ports to whoever asks for any."""
+    return int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+
+
 @pytest.fixture
 def free_port():
-    """A function that finds the first of `count` neighbouring ports nobody uses."""
+    """A function that finds the first of `count` neighbouring ports nobody uses.
+
+    They lie where no connection of another process gets its own port by chance.
+    """
 
     def find(count=1):
         while True:
+            first = random.randrange(10_000, first_ephemeral_port() - count)
             with contextlib.ExitStack() as stack:
-                first = stack.enter_context(socket.socket())
-                first.bind(("127.0.0.1", 0))
-                port = first.getsockname()[1]
                 try:
-                    for i in range(1, count):
-                        stack.enter_context(socket.socket()).bind(("127.0.0.1", port + i))
-                except (OSError, OverflowError):
+                    for port in range(first, first + count):
+                        stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                except OSError:
                     continue
-                if port + count <= 65535 - 7:
-                    return port
+                return first
 
     return find
 
 
 class Program:
-    """A process whose output is read while it runs."""
+    """A process whose output is read while it runs, and the processes that it starts."""
 
     def __init__(self, arguments, cwd):
+        self._mark = f"PIPESERVE_TEST_PROGRAM={uuid.uuid4()}"
+        name, _, value = self._mark.partition("=")
         self.process = subprocess.Popen(
             [str(argument) for argument in arguments],
             cwd=cwd,
+            env={**os.environ, name: value, "PYTHONFAULTHANDLER": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -98,19 +108,42 @@ class Program:
                 self._changed.wait(left)
 
     def wait(self, timeout=DEADLINE_SECONDS):
-        """Waits for the end; the exit code."""
-        code = self.process.wait(timeout)
-        self._reader.join()
+        """Waits for the end; the exit code. Fails with every thread's stack if there is no end."""
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._signal_all(signal.SIGABRT)
+            self._reader.join(DEADLINE_SECONDS)
+            pytest.fail(f"the process did not end within {timeout} s; it printed:\n{self.output}")
+        self._join_reader()
         return code
+
+    def _join_reader(self):
+        self._reader.join(DEADLINE_SECONDS)
+        if self._reader.is_alive():
+            left = self._signal_all(signal.SIGABRT)
+            self._reader.join()
+            pytest.fail(f"the process left others that ran on: {left}; output:\n{self.output}")
+
+    def _signal_all(self, signum):
+        """Signals the process and all that came from it; their command lines."""
+        commands = []
+        for entry in filter(str.isdecimal, os.listdir("/proc")):
+            folder = pathlib.Path("/proc", entry)
+            with contextlib.suppress(OSError):  # It has ended.
+                if self._mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    commands.append((folder / "cmdline").read_text().replace("\0", " "))
+                    os.kill(int(entry), signum)
+        return commands
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
     def end(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.wait()
+        self._signal_all(signal.SIGKILL)
+        self.process.wait()
+        self._reader.join()
         self.process.stdout.close()
 
 
