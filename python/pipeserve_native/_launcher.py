@@ -256,8 +256,9 @@ class _Agents:
         for index, fd in enumerate(fds):
             if fd in ready:
                 code = self._agents[index].process.wait()
-                _logger.warning(
-                    "Child %d ended with exit code %d, ending its siblings", index, code
+                level = logging.WARNING if code else logging.INFO  # 0: the server has stopped.
+                _logger.log(
+                    level, "Child %d ended with exit code %d, ending its siblings", index, code
                 )
         self.stop()
 

@@ -175,8 +175,10 @@ void GroupKeeper::Reply(int rank, RankReply reply) {
 }
 
 void GroupKeeper::Disconnected(int rank, const Status& reason) {
+  LogLevel level = LogLevel::kWarning;
   {
     MutexLock lock(mutex_);
+    if (stopped_) level = LogLevel::kInfo;  // As it was told to.
     Seat& seat = seats_[static_cast<size_t>(rank)];
     seat.link = nullptr;
     const uint64_t epoch = state_.epoch();
@@ -185,7 +187,7 @@ void GroupKeeper::Disconnected(int rank, const Status& reason) {
     EndEpoch(epoch, leaving, Unavailable(StrCat("rank ", rank, " is gone: ", reason.message())));
   }
   changed_.NotifyAll();
-  Log(LogLevel::kWarning, "agent disconnected",
+  Log(level, "agent disconnected",
       {{"servable", servable_name_}, {"rank", std::to_string(rank)}, {"reason", reason.message()}});
 }
 
