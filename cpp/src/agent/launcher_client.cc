@@ -1,11 +1,7 @@
 #include <grpcpp/grpcpp.h>
 
-#include <thread>
-
 #include "agent.grpc.pb.h"
 #include "agent/agent_channel.h"
-#include "agent/backoff.h"
-#include "base/clock.h"
 #include "base/str_cat.h"
 #include "pipeserve/agent.h"
 #include "wire/grpc_status.h"
@@ -13,7 +9,6 @@
 namespace pipeserve {
 namespace {
 
-constexpr auto kAttemptTime = std::chrono::seconds(1);
 // Said once, so a machine that is busy gets more time for it.
 constexpr auto kReportTime = std::chrono::seconds(5);
 
@@ -39,24 +34,15 @@ AgentGroupConfig FromProto(const proto::AcquireConfigReply& reply) {
 Result<AgentGroupConfig> AcquireAgentConfig(const std::string& address,
                                             std::chrono::milliseconds timeout) {
   const auto stub = proto::AgentHub::NewStub(MakeAgentChannel(address));
-  const Deadline deadline = Deadline::After(timeout);
-  Backoff backoff;
-  while (true) {
-    grpc::ClientContext context;
-    SetDeadline(context, std::min<Duration>(kAttemptTime, deadline.Remaining()));
-    proto::AcquireConfigReply reply;
-    const Status status =
-        FromGrpcStatus(stub->AcquireConfig(&context, proto::AcquireConfigRequest(), &reply));
-    if (status.ok()) return FromProto(reply);
-    const bool may_come =
-        status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
-    const Duration pause = backoff.Next();
-    if (!may_come || deadline.Remaining() <= pause) {
-      return status.WithContext(StrCat(
-          "Failed to get Agents configs from Worker, worker is not available, address: ", address));
-    }
-    std::this_thread::sleep_for(pause);
-  }
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);  // The server may come up later than its agents.
+  SetDeadline(context, timeout);
+  proto::AcquireConfigReply reply;
+  const Status status =
+      FromGrpcStatus(stub->AcquireConfig(&context, proto::AcquireConfigRequest(), &reply));
+  if (status.ok()) return FromProto(reply);
+  return status.WithContext(StrCat(
+      "Failed to get Agents configs from Worker, worker is not available, address: ", address));
 }
 
 Status ReportAgentsFailed(const std::string& address, const std::string& reason) {
