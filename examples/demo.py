@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -31,18 +32,21 @@ COMMAND = os.path.join(os.path.dirname(sys.executable), "pipeserve")
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` neighbouring ports that nobody uses."""
+    """The first of `count` neighbouring ports that nobody uses.
+
+    They lie below those that the kernel gives to connections, which could take one meanwhile.
+    """
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first_ephemeral = int(file.read().split()[0])
     while True:
+        first = random.randrange(10_000, first_ephemeral - count)
         with contextlib.ExitStack() as stack:
-            first = stack.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
             try:
-                for offset in range(1, count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
-            except (OSError, OverflowError):
+                for port in range(first, first + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
                 continue
-            return port
+            return first
 
 
 @contextlib.contextmanager
@@ -125,13 +129,16 @@ def demo(folder: str) -> None:
     with running("serve", f"{folder}/matmul", *server_arguments) as server:
         agents_door = wait_for(server, r"agents to register at (\S+)")
         port = str(free_ports(RANKS))
-        with running("agent", agents_door, "--models", f"{folder}/model", "--start-port", port):
+        agent_arguments = [agents_door, "--models", f"{folder}/model", "--start-port", port]
+        with running("agent", *agent_arguments) as agents:
+            wait_for(agents, r"(Success) to start agents")
             address = wait_for(server, r"gRPC server start success, listening on (\S+)")
             _, result = call(address)
             print(f"result:\n {result}")
             seconds, _ = call(address)
             print(f"A second call took {seconds * 1000:.2f} ms.", flush=True)
             print("Stopping everything ...", flush=True)
+            stop(server)  # Before the agents, which it would otherwise report as lost.
 
 
 def main() -> int:
