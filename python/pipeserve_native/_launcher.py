@@ -63,9 +63,11 @@ class _Place:
 
 
 def _acquire_config(address: str) -> _core.AgentGroupConfig:
-    for _ in range(_CONFIG_ATTEMPTS):  # In pieces, so that Ctrl-C is seen between them.
+    for attempt in range(_CONFIG_ATTEMPTS):  # In pieces, so that Ctrl-C is seen between them.
         with contextlib.suppress(UnavailableError, DeadlineExceededError):
             return _core.acquire_agent_config(address, _CONFIG_ATTEMPT_SECONDS)
+        if attempt == 0:
+            _logger.warning("no server at %s yet, waiting for it", address)
     raise UnavailableError("Failed to get Agents configs from Worker, worker is not available.")
 
 

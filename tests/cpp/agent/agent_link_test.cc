@@ -115,7 +115,7 @@ TEST(AgentLinkTest, NobodyListens) {
     address = hub->address();
     EXPECT_ERROR(AgentHub::Create(Options(address)), kUnavailable, "cannot be bound");
   }
-  EXPECT_ERROR(AcquireAgentConfig(address, std::chrono::milliseconds(200)), kUnavailable,
+  EXPECT_ERROR(AcquireAgentConfig(address, std::chrono::milliseconds(200)), kDeadlineExceeded,
                "Failed to get Agents configs from Worker, worker is not available");
 }
 
