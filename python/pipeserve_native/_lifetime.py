@@ -1,13 +1,16 @@
 """How long the process lives: log records of the core, and SIGINT and SIGTERM.
 
 A signal handler runs in the middle of anything, so it takes no lock: it wakes whoever cares and
-lets the main thread end.
+lets the main thread end. Python runs it on the main thread only, which may be about to wait for
+our threads and never come to it; so the byte that the interpreter itself writes for each signal
+(``signal.set_wakeup_fd``) wakes them, too.
 """
 
 from __future__ import annotations
 
 import atexit
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -22,6 +25,7 @@ _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _wakers: list[Callable[[], None]] = []
 _previous: dict[signal.Signals, Any] = {}
+_wakeup_fd: _WakeupFd | None = None
 
 _housekeeper_lock = threading.Lock()
 _housekeeper: threading.Thread | None = None
@@ -57,11 +61,47 @@ def _end_housekeeping() -> None:
         _housekeeper.join()
 
 
-def _on_signal(signum: int, frame: FrameType | None) -> None:
-    for wake in _wakers:
+def _wake_all() -> None:
+    for wake in tuple(_wakers):
         wake()
+
+
+def _on_signal(signum: int, frame: FrameType | None) -> None:
+    _wake_all()
     if threading.main_thread().is_alive():  # Else it only waits for our threads to end.
         raise SystemExit(0)
+
+
+class _WakeupFd:
+    """Wakes everybody for each exit signal, whatever the main thread is doing.
+
+    An event loop that has set a file descriptor of its own keeps it: its main thread is awake.
+    """
+
+    def __init__(self) -> None:
+        read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self._write_fd, False)
+        self._thread = threading.Thread(
+            target=self._run, args=(read_fd,), name="pipeserve-signals", daemon=True
+        )
+        self._thread.start()
+        former_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+        if former_fd != -1:
+            signal.set_wakeup_fd(former_fd)
+
+    def _run(self, read_fd: int) -> None:
+        with open(read_fd, "rb", buffering=0) as signals:
+            while byte := signals.read(1):
+                if byte[0] in _SIGNALS:
+                    _wake_all()
+
+    def close(self) -> None:
+        """Of the main thread, like the constructor."""
+        current_fd = signal.set_wakeup_fd(-1)
+        if current_fd != self._write_fd:
+            signal.set_wakeup_fd(current_fd)
+        os.close(self._write_fd)
+        self._thread.join()
 
 
 def on_exit_signal(wake: Callable[[], None]) -> None:
@@ -70,9 +110,11 @@ def on_exit_signal(wake: Callable[[], None]) -> None:
     ``wake`` must be safe in a signal handler. Does nothing off the main thread, where Python
     cannot set handlers.
     """
+    global _wakeup_fd
     if threading.current_thread() is not threading.main_thread():
         return
-    if not _wakers:
+    if _wakeup_fd is None:
+        _wakeup_fd = _WakeupFd()
         for signum in _SIGNALS:
             _previous[signum] = signal.signal(signum, _on_signal)
     _wakers.append(wake)
@@ -80,6 +122,7 @@ def on_exit_signal(wake: Callable[[], None]) -> None:
 
 def off_exit_signal(wake: Callable[[], None]) -> None:
     """Ends ``on_exit_signal``; the last one puts the former handlers back."""
+    global _wakeup_fd
     if wake in _wakers:
         _wakers.remove(wake)
     if _wakers or threading.current_thread() is not threading.main_thread():
@@ -87,3 +130,6 @@ def off_exit_signal(wake: Callable[[], None]) -> None:
     while _previous:
         signum, handler = _previous.popitem()
         signal.signal(signum, handler)
+    if _wakeup_fd is not None:
+        _wakeup_fd.close()
+        _wakeup_fd = None

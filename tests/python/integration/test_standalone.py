@@ -310,6 +310,30 @@ def test_sigterm_ends_the_server_with_success(server):
     assert server.program.terminate() == 0
 
 
+SIGTERM_ON_ANOTHER_THREAD = """
+import signal
+import threading
+
+
+def run():
+    main = threading.main_thread()
+    main.join()
+    while ") S " not in open(f"/proc/self/task/{main.native_id}/stat").read():
+        pass
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+
+threading.Thread(target=run, daemon=True).start()
+"""
+
+
+def test_sigterm_does_not_depend_on_the_main_thread(tmp_path, start_script):
+    """It waits for threads at the interpreter's end, and may miss the signal just before."""
+    write_servable(tmp_path, "calculator", CONFIG)
+    program = start_script("serve.py", SERVER + SIGTERM_ON_ANOTHER_THREAD, "calculator")
+    assert program.wait() == 0
+
+
 def test_a_script_that_stops_the_server_ends(tmp_path, start_script):
     write_servable(tmp_path, "calculator", CONFIG)
     program = start_script("serve.py", SERVER + "\nserver.stop()\nserver.stop()\n", "calculator")
