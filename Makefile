@@ -65,7 +65,7 @@ format: $(VENV)/ready
 layers:
 	$(PYTHON) tools/check_layers.py
 
-# The layers below gRPC, which is not built for ThreadSanitizer and would only report itself.
+# ThreadSanitizer sees the layers below gRPC: gRPC itself is not built for it and would be reported.
 sanitize: asan tsan
 
 asan tsan: $(VENV)/ready
