@@ -8,6 +8,7 @@
 
 #include "agent.grpc.pb.h"
 #include "agent/group_keeper.h"
+#include "agent/reply_box.h"
 #include "base/str_cat.h"
 #include "pipeserve/log.h"
 #include "wire/agent_messages.h"
@@ -43,13 +44,14 @@ grpc::ByteBuffer Encode(const RankCall& call) {
   run->set_graph(call.graph);
   run->set_wants_outputs(call.wants_outputs);
   if (call.inputs == nullptr) return Encode(message);
-  const grpc::Slice slices[] = {grpc::Slice(message.SerializeAsString()), SliceOf(call.inputs)};
+  const grpc::Slice slices[] = {grpc::Slice(message.SerializeAsString()),
+                                SliceOf(call.inputs->Encoded())};
   return grpc::ByteBuffer(slices, std::size(slices));
 }
 
 // An answer whose outputs cannot be read is an error of the rank.
 RankReply FromProto(const proto::CallDone& done) {
-  RankReply reply{.sequence = done.sequence(), .epoch = done.epoch(), .status = {}, .outputs = {}};
+  RankReply reply{.sequence = done.sequence(), .status = {}, .outputs = {}};
   if (done.code() != 0) {
     reply.status = Status(static_cast<StatusCode>(done.code()), done.message());
     return reply;
@@ -77,7 +79,15 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
     StartRead(&incoming_);
   }
 
-  void Send(RankCall call) override { Queue(Encode(call)); }
+  void Send(const RankCall& call) override {
+    replies_.Sent(call.sequence);
+    Queue(Encode(call));
+  }
+  uint64_t answered() const override { return replies_.answered(); }
+  Status Await(uint64_t sequence, Deadline deadline) override {
+    return replies_.Await(sequence, deadline);
+  }
+  RankReply Take(uint64_t sequence) override { return replies_.Take(sequence); }
 
   void FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses) override {
     proto::ServerMessage message;
@@ -95,11 +105,18 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
     End(Unavailable(reason), Ending::kAfterQueued);
   }
 
-  void Close(const Status& reason) override { End(reason, Ending::kNow); }
+  // Not what has been told to exit, which takes the time that the hub gives it.
+  void Close(const Status& reason) override {
+    {
+      MutexLock lock(mutex_);
+      if (ending_ == Ending::kAfterQueued) return;
+    }
+    End(reason, Ending::kNow);
+  }
 
   void OnReadDone(bool ok) override {
     if (!ok) {
-      Close(Unavailable("the connection to the agent broke"));
+      End(Unavailable("the connection to the agent broke"), Ending::kNow);
       return;
     }
     proto::AgentMessage message;
@@ -117,7 +134,7 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
     Advance(/*was_writing=*/true);
   }
 
-  void OnCancel() override { Close(Unavailable("the agent cancelled its connection")); }
+  void OnCancel() override { End(Unavailable("the agent cancelled its connection"), Ending::kNow); }
 
   void OnDone() override {
     Status reason;
@@ -152,6 +169,7 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
       cancel = ending == Ending::kNow && writing_;
       if (ending == Ending::kNow) queue_.clear();
     }
+    replies_.Close(reason);
     if (cancel) context_->TryCancel();
     Advance(/*was_writing=*/false);
   }
@@ -194,8 +212,7 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
                              message.group_failed().message());
         return true;
       case proto::AgentMessage::kCallDone:
-        keeper_->Reply(rank_, FromProto(message.call_done()));
-        return true;
+        return HandleCallDone(message.call_done());
       case proto::AgentMessage::kGoodbye:
         Close(Unavailable(StrCat("the agent said goodbye: ", message.goodbye().reason())));
         return false;
@@ -205,6 +222,18 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
     }
     Close(InvalidArgument(StrCat("rank ", rank_, " sent a message that does not belong here")));
     return false;
+  }
+
+  bool HandleCallDone(const proto::CallDone& done) {
+    RankReply reply = FromProto(done);
+    const Status status = reply.status;
+    if (!replies_.Put(std::move(reply))) {
+      Close(InvalidArgument(StrCat("rank ", rank_, " answered call ", done.sequence(),
+                                   ", which is not the one that it has to answer")));
+      return false;
+    }
+    if (!status.ok()) keeper_->CallFailed(rank_, done.epoch(), done.sequence(), status);
+    return true;
   }
 
   bool HandleHello(const proto::AgentMessage& message) {
@@ -234,6 +263,7 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   int rank_ = -1;
   bool connected_ = false;
 
+  ReplyBox replies_;
   Mutex mutex_;
   std::deque<grpc::ByteBuffer> queue_ GUARDED_BY(mutex_);
   grpc::ByteBuffer outgoing_;  // Of the write that is on its way.

@@ -165,13 +165,13 @@ void GroupKeeper::GroupFailed(int rank, uint64_t epoch, const std::string& messa
       {{"servable", servable_name_}, {"epoch", std::to_string(epoch)}, {"reason", message}});
 }
 
-void GroupKeeper::Reply(int rank, RankReply reply) {
+void GroupKeeper::CallFailed(int rank, uint64_t epoch, uint64_t sequence, const Status& status) {
   std::shared_ptr<RemoteGroup> group;
   {
     MutexLock lock(mutex_);
     group = group_;
   }
-  if (group != nullptr) group->OnReply(rank, std::move(reply));
+  if (group != nullptr) group->OnFailure(rank, epoch, sequence, status);
 }
 
 void GroupKeeper::Disconnected(int rank, const Status& reason) {

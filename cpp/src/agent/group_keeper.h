@@ -41,7 +41,7 @@ class GroupKeeper {
   // What a connected agent reports. Messages of older epochs change nothing.
   void GroupReady(int rank, uint64_t epoch);
   void GroupFailed(int rank, uint64_t epoch, const std::string& message);
-  void Reply(int rank, RankReply reply);
+  void CallFailed(int rank, uint64_t epoch, uint64_t sequence, const Status& status);
   // The connection of `rank`, which Connect() had accepted, has ended.
   void Disconnected(int rank, const Status& reason);
 

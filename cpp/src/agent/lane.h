@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,41 +13,56 @@
 
 namespace pipeserve {
 
-// One call for one rank. `inputs` are from EncodeInputs() and shared by the ranks; null when this
-// one takes none.
+// Calls that a lane keeps at most: sent, and not yet taken or given up by whoever waits for them.
+inline constexpr uint64_t kCallWindow = 16;
+
+// The inputs of one call, for all its ranks. Used by the one thread that sends the call.
+class CallInputs {
+ public:
+  explicit CallInputs(std::span<const Tensor> tensors) : tensors_(tensors) {}
+
+  std::span<const Tensor> tensors() const { return tensors_; }
+  // As from EncodeInputs(), made for the first lane that asks.
+  const std::shared_ptr<const std::string>& Encoded();
+
+ private:
+  const std::span<const Tensor> tensors_;
+  std::shared_ptr<const std::string> encoded_;
+};
+
+// One call for one rank.
 struct RankCall {
-  uint64_t sequence = 0;
+  uint64_t sequence = 0;  // Grows by one from call to call; the first of a lane is any.
   uint64_t epoch = 0;
   GraphId graph = 0;
   bool wants_outputs = false;
-  std::shared_ptr<const std::string> inputs;
+  CallInputs* inputs = nullptr;  // Valid inside Send(); null when this rank takes none.
 };
 
 struct RankReply {
   uint64_t sequence = 0;
-  uint64_t epoch = 0;
   Status status;
   std::vector<Tensor> outputs;
 };
 
-// Thread-safe. Calls arrive in the order of Send(). No function blocks, and none reports to the
-// listener on the calling thread.
+// Thread-safe. Calls are run, and answered, in the order of Send().
 class Lane {
  public:
   virtual ~Lane() = default;
-  // A lane that is closed drops the call; whoever closed it knows.
-  virtual void Send(RankCall call) = 0;
-  // Ends the connection to the rank, which learns `reason`. The first reason stays.
-  virtual void Close(const Status& reason) = 0;
-};
 
-// Where the answers of all lanes go. Called from any thread.
-class LaneListener {
- public:
-  virtual ~LaneListener() = default;
-  virtual void OnReply(int rank, RankReply reply) = 0;
-  // The rank of `epoch` is gone.
-  virtual void OnClosed(int rank, uint64_t epoch, const Status& reason) = 0;
+  // Never blocks. At most kCallWindow calls ahead of the oldest that is still waited for. A lane
+  // that is closed drops the call.
+  virtual void Send(const RankCall& call) = 0;
+
+  // The newest call that has been answered, and with it all before; 0 before the first.
+  virtual uint64_t answered() const = 0;
+  // Returns when `sequence` has been answered. Errors: kDeadlineExceeded; the reason of Close().
+  virtual Status Await(uint64_t sequence, Deadline deadline) = 0;
+  // The answer, once: after a successful Await(), and before kCallWindow later calls are sent.
+  virtual RankReply Take(uint64_t sequence) = 0;
+
+  // Ends the connection to the rank, which learns `reason`, and every wait. The first reason stays.
+  virtual void Close(const Status& reason) = 0;
 };
 
 }  // namespace pipeserve

@@ -10,6 +10,9 @@
 namespace pipeserve {
 namespace {
 
+// How long the rank that failed first may take to say so, after others that it drew in.
+constexpr auto kExplanationTime = std::chrono::milliseconds(500);
+
 // Errors that every rank finds alike before its first collective: the ranks stay in step.
 bool KeepsRanksInStep(StatusCode code) {
   return code == StatusCode::kOk || code == StatusCode::kInvalidArgument ||
@@ -18,18 +21,21 @@ bool KeepsRanksInStep(StatusCode code) {
 
 }  // namespace
 
+// Immutable once it is sent, but for what mutex_ guards.
 struct RemoteGroup::Call {
   uint64_t sequence = 0;
   uint64_t epoch = 0;
   GraphId graph = 0;
-  Deadline deadline;           // Of the ranks, not of the request.
-  std::vector<bool> answered;  // By rank.
-  int missing = 0;             // Ranks that have not answered.
-  Status error;                // The one that explains most so far.
-  bool breaks_epoch = false;
-  std::vector<Tensor> outputs;
-  bool done = false;
-  CondVar is_done;
+  Deadline deadline;  // Of the ranks, not of the request.
+  LanesPtr lanes;
+  // Guarded by mutex_:
+  bool epoch_ended = false;
+  Status error;  // Then.
+
+  bool HasBeenAnswered() const {
+    return std::all_of(lanes->begin(), lanes->end(),
+                       [this](const auto& lane) { return lane->answered() >= sequence; });
+  }
 };
 
 RemoteGroup::RemoteGroup(RemoteGroupOptions options)
@@ -55,142 +61,200 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
         StrCat(options_.servable_name, " has no graph ", graph, ", it has ", graph_count()));
   }
   PIPESERVE_RETURN_IF_ERROR(CheckInputs(graph, signature(graph), inputs));
+  PIPESERVE_RETURN_IF_ERROR(CheckInputsSize(inputs));
   if (context.deadline.HasPassed()) {
     return DeadlineExceeded(
         StrCat(options_.servable_name, ": the deadline passed before graph ", graph, " ran"));
   }
-  PIPESERVE_ASSIGN_OR_RETURN(std::string encoded, EncodeInputs(inputs));
-  PIPESERVE_ASSIGN_OR_RETURN(
-      const std::shared_ptr<Call> call,
-      Submit(graph, std::make_shared<const std::string>(std::move(encoded))));
-  return Await(*call, context.deadline, outputs);
-}
-
-Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
-                                                               const Inputs& inputs) {
-  auto call = std::make_shared<Call>();
-  bool wake_watcher = false;
-  MutexLock send_lock(send_mutex_);
-  Lanes lanes;
+  CallInputs call_inputs(inputs);
+  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call,
+                             Submit(graph, &call_inputs, context.deadline));
+  const Status status = Await(*call, context.deadline, outputs);
   {
     MutexLock lock(mutex_);
-    if (lanes_.empty()) return not_ready_;
-    call->sequence = ++last_sequence_;
-    call->epoch = epoch_;
-    call->graph = graph;
+    waited_for_.erase(call->sequence);
+  }
+  room_.NotifyAll();
+  return status;
+}
+
+Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph, CallInputs* inputs,
+                                                               Deadline deadline) {
+  auto call = std::make_shared<Call>();
+  call->graph = graph;
+  MutexLock send_lock(send_mutex_);
+  PIPESERVE_RETURN_IF_ERROR(AwaitRoom(call.get(), deadline));
+  bool wake_watcher = false;
+  {
+    MutexLock lock(mutex_);
+    if (lanes_ != call->lanes) return not_ready_;
     call->deadline = Deadline::After(options_.call_timeout);
-    call->answered.resize(lanes_.size());
-    call->missing = static_cast<int>(lanes_.size());
-    calls_.emplace(call->sequence, call);
-    lanes = lanes_;
-    wake_watcher = std::exchange(watcher_idle_, false);
+    last_sequence_ = call->sequence;
+    waited_for_.emplace(call->sequence, call);
+    DropAnswered();
+    unanswered_.push_back(call);
+    wake_watcher = std::exchange(watcher_sleeps_, false);
   }
   // Deadlines grow from call to call, so a watcher that waits for an earlier one need not know.
   if (wake_watcher) watcher_wakes_.NotifyOne();
-  Send(*call, lanes, inputs);
+  Send(*call, inputs);
   return call;
 }
 
-void RemoteGroup::Send(const Call& call, const Lanes& lanes, const Inputs& inputs) {
-  for (size_t rank = 0; rank < lanes.size(); ++rank) {
+// Numbers the call once the group can take it.
+Status RemoteGroup::AwaitRoom(Call* call, Deadline deadline) {
+  uint64_t first = 0;
+  {
+    MutexLock lock(mutex_);
+    call->sequence = last_sequence_ + 1;
+    while (!waited_for_.empty() && waited_for_.begin()->first + kCallWindow <= call->sequence) {
+      if (room_.WaitUntil(mutex_, deadline) || !deadline.HasPassed()) continue;
+      return RequestIsLate(call->graph);
+    }
+    if (lanes_ == nullptr) return not_ready_;
+    call->lanes = lanes_;
+    call->epoch = epoch_;
+    first = first_sequence_;
+  }
+  if (call->sequence < first + kMaxLag) return OkStatus();
+  for (size_t rank = 0; rank < call->lanes->size(); ++rank) {
+    Lane& lane = *(*call->lanes)[rank];
+    const Status waited = lane.Await(call->sequence - kMaxLag, deadline);
+    if (!waited.ok()) return Explain(*call, static_cast<int>(rank), waited);
+  }
+  return OkStatus();
+}
+
+void RemoteGroup::Send(const Call& call, CallInputs* inputs) {
+  for (size_t rank = 0; rank < call.lanes->size(); ++rank) {
     const bool takes_inputs =
         options_.all_stages_take_inputs || options_.shape.StageOf(static_cast<int>(rank)) == 0;
-    lanes[rank]->Send({.sequence = call.sequence,
-                       .epoch = call.epoch,
-                       .graph = call.graph,
-                       .wants_outputs = rank + 1 == lanes.size(),
-                       .inputs = takes_inputs ? inputs : nullptr});
+    (*call.lanes)[rank]->Send({.sequence = call.sequence,
+                               .epoch = call.epoch,
+                               .graph = call.graph,
+                               .wants_outputs = rank + 1 == call.lanes->size(),
+                               .inputs = takes_inputs ? inputs : nullptr});
   }
 }
 
-Status RemoteGroup::Await(Call& call, Deadline deadline, std::vector<Tensor>* outputs) {
-  MutexLock lock(mutex_);
-  while (!call.done) {
-    if (call.is_done.WaitUntil(mutex_, deadline) || call.done) continue;
-    if (deadline.HasPassed()) {
-      return DeadlineExceeded(StrCat(options_.servable_name, ": graph ", call.graph,
-                                     " has not finished before the request's deadline"));
+// The last rank comes first: only its outputs are wanted. The others matter to who waits for all,
+// and to explain an error: a rank that was only drawn into the failure of another says kAborted.
+Status RemoteGroup::Await(const Call& call, Deadline deadline, std::vector<Tensor>* outputs) {
+  Status error;
+  bool in_step = true;
+  for (size_t rank = call.lanes->size(); rank-- > 0;) {
+    Lane& lane = *(*call.lanes)[rank];
+    const Status waited = lane.Await(call.sequence, deadline);
+    if (!waited.ok()) {
+      return error.ok() ? Explain(call, static_cast<int>(rank), waited) : error;
     }
+    RankReply reply = lane.Take(call.sequence);
+    if (rank + 1 == call.lanes->size() && reply.status.ok()) {
+      reply.status = CheckOutputs(call.graph, reply.outputs);
+      *outputs = std::move(reply.outputs);
+    }
+    if (!reply.status.ok() && (error.ok() || error.code() == StatusCode::kAborted)) {
+      error = RankError(static_cast<int>(rank), call.graph, reply.status);
+    }
+    in_step = in_step && KeepsRanksInStep(reply.status.code());
+    if (error.ok() && !options_.wait_for_all) return error;
   }
-  if (call.error.ok()) *outputs = std::move(call.outputs);
-  return call.error;
+  if (!in_step) EndEpoch(call.epoch, Unavailable(error.message()));
+  return error;
 }
 
-void RemoteGroup::BeginEpoch(uint64_t epoch, Lanes lanes) {
+Status RemoteGroup::CheckOutputs(GraphId graph, const std::vector<Tensor>& outputs) const {
+  const size_t wanted = signature(graph).outputs.size();
+  if (outputs.size() == wanted) return OkStatus();
+  return Internal(StrCat("wanted ", wanted, " outputs, ", outputs.size(), " came"));
+}
+
+// Why a wait for `rank` came to nothing.
+Status RemoteGroup::Explain(const Call& call, int rank, const Status& wait_error) {
+  if (wait_error.code() == StatusCode::kDeadlineExceeded && !EpochHasEnded(call)) {
+    return RequestIsLate(call.graph);
+  }
+  OnClosed(rank, call.epoch, wait_error);  // Unless others have already told better.
+  MutexLock lock(mutex_);
+  return call.epoch_ended ? call.error : not_ready_;
+}
+
+bool RemoteGroup::EpochHasEnded(const Call& call) const {
+  MutexLock lock(mutex_);
+  return call.epoch_ended || lanes_ != call.lanes;
+}
+
+void RemoteGroup::BeginEpoch(uint64_t epoch, std::vector<std::shared_ptr<Lane>> lanes) {
+  auto shared = std::make_shared<const Lanes>(std::move(lanes));
   {
     MutexLock lock(mutex_);
     if (epoch > epoch_) {
       epoch_ = epoch;
-      lanes_ = std::move(lanes);
+      lanes_ = std::move(shared);
+      first_sequence_ = last_sequence_ + 1;
       return;
     }
   }
-  const Status reason = Unavailable(StrCat("epoch ", epoch, " is over"));
-  for (const std::shared_ptr<Lane>& lane : lanes) lane->Close(reason);
+  CloseAll(shared, Unavailable(StrCat("epoch ", epoch, " is over")));
 }
 
 void RemoteGroup::EndEpoch(uint64_t epoch, const Status& reason) {
-  Lanes lanes;
+  LanesPtr lanes;
   {
     MutexLock lock(mutex_);
     lanes = FailCalls(epoch, reason);
   }
-  for (const std::shared_ptr<Lane>& lane : lanes) lane->Close(reason);
+  CloseAll(lanes, reason);
+}
+
+void RemoteGroup::CloseAll(const LanesPtr& lanes, const Status& reason) {
+  if (lanes == nullptr) return;
+  for (const std::shared_ptr<Lane>& lane : *lanes) lane->Close(reason);
 }
 
 // Returns the lanes that the caller closes once it holds no lock.
-RemoteGroup::Lanes RemoteGroup::FailCalls(uint64_t epoch, const Status& reason) {
-  if (epoch < epoch_ || (epoch == epoch_ && lanes_.empty())) return {};
+RemoteGroup::LanesPtr RemoteGroup::FailCalls(uint64_t epoch, const Status& reason) {
+  if (epoch < epoch_ || (epoch == epoch_ && lanes_ == nullptr)) return nullptr;
   epoch_ = epoch;
   not_ready_ = Unavailable(reason.message());
-  for (auto& [sequence, call] : calls_) {
+  for (auto& [sequence, call] : waited_for_) {
+    if (std::exchange(call->epoch_ended, true)) continue;
     call->error = call->deadline.HasPassed() ? reason : not_ready_;
-    call->done = true;
-    call->is_done.NotifyAll();
   }
-  calls_.clear();
-  return std::exchange(lanes_, {});
+  unanswered_.clear();
+  drawn_in_ = OkStatus();
+  return std::exchange(lanes_, nullptr);
 }
 
 bool RemoteGroup::ready() const {
   MutexLock lock(mutex_);
-  return !lanes_.empty();
+  return lanes_ != nullptr && drawn_in_.ok();
 }
 
-void RemoteGroup::OnReply(int rank, RankReply reply) {
-  Lanes closing;
+void RemoteGroup::OnFailure(int rank, uint64_t epoch, uint64_t sequence, const Status& status) {
+  if (KeepsRanksInStep(status.code())) return;
+  LanesPtr closing;
   Status reason;
   {
     MutexLock lock(mutex_);
-    const auto it = calls_.find(reply.sequence);
-    if (it == calls_.end() || it->second->epoch != reply.epoch) return;  // A late answer.
-    const std::shared_ptr<Call> call = it->second;
-    const size_t index = static_cast<size_t>(rank);
-    if (call->answered[index]) return;
-    call->answered[index] = true;
-    if (index + 1 == call->answered.size()) {
-      const size_t wanted = signature(call->graph).outputs.size();
-      if (reply.status.ok() && reply.outputs.size() != wanted) {
-        reply.status =
-            Internal(StrCat("wanted ", wanted, " outputs, ", reply.outputs.size(), " came"));
-      }
-      call->outputs = std::move(reply.outputs);
-    }
-    // A rank that was only drawn into the failure of another says kAborted.
-    if (!reply.status.ok() && (call->error.ok() || call->error.code() == StatusCode::kAborted)) {
-      call->error = RankError(rank, *call, reply.status);
-    }
-    call->breaks_epoch |= !KeepsRanksInStep(reply.status.code());
-    if (--call->missing > 0) return;
-    calls_.erase(it);
-    call->done = true;
-    call->is_done.NotifyAll();
-    if (call->breaks_epoch) {
-      reason = Unavailable(call->error.message());
-      closing = FailCalls(reply.epoch, reason);
+    if (epoch != epoch_ || lanes_ == nullptr) return;
+    const auto call = std::find_if(unanswered_.begin(), unanswered_.end(),
+                                   [&](const auto& each) { return each->sequence == sequence; });
+    if (call == unanswered_.end()) return;
+    const Status error = RankError(rank, (*call)->graph, status);
+    if (status.code() == StatusCode::kAborted) {
+      if (drawn_in_.ok()) explanation_until_ = Deadline::After(kExplanationTime);
+      if (drawn_in_.ok()) drawn_in_ = Unavailable(error.message());
+      watcher_sleeps_ = false;
+    } else {
+      (*call)->epoch_ended = true;
+      (*call)->error = error;
+      reason = Unavailable(error.message());
+      closing = FailCalls(epoch, reason);
     }
   }
-  for (const std::shared_ptr<Lane>& lane : closing) lane->Close(reason);
+  watcher_wakes_.NotifyOne();
+  CloseAll(closing, reason);
 }
 
 void RemoteGroup::OnClosed(int rank, uint64_t epoch, const Status& reason) {
@@ -199,35 +263,63 @@ void RemoteGroup::OnClosed(int rank, uint64_t epoch, const Status& reason) {
                               rank, ": ", reason.message())));
 }
 
-Status RemoteGroup::RankError(int rank, const Call& call, const Status& status) const {
-  return status.WithContext(StrCat(options_.servable_name,
-                                   ": Error happened on get result of rank ", rank, ": graph ",
-                                   call.graph));
+Status RemoteGroup::RankError(int rank, GraphId graph, const Status& status) const {
+  return status.WithContext(StrCat(
+      options_.servable_name, ": Error happened on get result of rank ", rank, ": graph ", graph));
+}
+
+Status RemoteGroup::RequestIsLate(GraphId graph) const {
+  return DeadlineExceeded(StrCat(options_.servable_name, ": graph ", graph,
+                                 " has not finished before the request's deadline"));
+}
+
+void RemoteGroup::DropAnswered() {
+  while (!unanswered_.empty() && unanswered_.front()->HasBeenAnswered()) unanswered_.pop_front();
 }
 
 void RemoteGroup::Watch() {
   while (true) {
-    Lanes closing;
+    LanesPtr closing;
     Status reason;
     {
       MutexLock lock(mutex_);
-      while (!stopping_ && (calls_.empty() || !calls_.begin()->second->deadline.HasPassed())) {
-        watcher_idle_ = calls_.empty();
-        watcher_wakes_.WaitUntil(
-            mutex_, calls_.empty() ? Deadline::Infinite() : calls_.begin()->second->deadline);
-      }
+      reason = AwaitTrouble();
       if (stopping_) return;
-      const Call& late = *calls_.begin()->second;
-      const auto rank = std::find(late.answered.begin(), late.answered.end(), false);
-      reason = DeadlineExceeded(StrCat(
-          options_.servable_name, ": Failed to wait for result of rank ",
-          rank - late.answered.begin(), ": graph ", late.graph, " has not finished within ",
-          std::chrono::duration_cast<std::chrono::milliseconds>(options_.call_timeout).count(),
-          " ms"));
-      closing = FailCalls(late.epoch, reason);
+      closing = FailCalls(epoch_, reason);
     }
-    for (const std::shared_ptr<Lane>& lane : closing) lane->Close(reason);
+    CloseAll(closing, reason);
   }
+}
+
+// Why the epoch must end, once it must, or OK when the group stops. While calls come, it looks only
+// as often as one may take, so that no call has to wake it.
+Status RemoteGroup::AwaitTrouble() {
+  uint64_t newest = last_sequence_;
+  while (!stopping_) {
+    DropAnswered();
+    if (!drawn_in_.ok() && explanation_until_.HasPassed()) return drawn_in_;
+    Deadline look;
+    if (!unanswered_.empty()) {
+      if (unanswered_.front()->deadline.HasPassed()) return LateRank(*unanswered_.front());
+      look = unanswered_.front()->deadline;
+    } else if (std::exchange(newest, last_sequence_) != last_sequence_) {
+      look = Deadline::After(options_.call_timeout);
+    }
+    if (!drawn_in_.ok()) look = Earlier(look, explanation_until_);
+    watcher_sleeps_ = look.is_infinite();
+    watcher_wakes_.WaitUntil(mutex_, look);
+  }
+  return OkStatus();
+}
+
+Status RemoteGroup::LateRank(const Call& call) const {
+  const auto rank = std::find_if(call.lanes->begin(), call.lanes->end(), [&](const auto& lane) {
+    return lane->answered() < call.sequence;
+  });
+  return DeadlineExceeded(StrCat(
+      options_.servable_name, ": Failed to wait for result of rank ", rank - call.lanes->begin(),
+      ": graph ", call.graph, " has not finished within ",
+      std::chrono::duration_cast<std::chrono::milliseconds>(options_.call_timeout).count(), " ms"));
 }
 
 }  // namespace pipeserve

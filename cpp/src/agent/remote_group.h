@@ -1,6 +1,7 @@
 // A group of agents as one Executor: every call runs on every rank.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <span>
@@ -21,13 +22,22 @@ struct RemoteGroupOptions {
   bool all_stages_take_inputs = false;
   std::vector<GraphSignature> signatures;  // Inputs of rank 0, outputs of the last rank.
   Duration call_timeout = std::chrono::seconds(10);
+  // A call is done when the last rank, whose outputs are wanted, has answered; with wait_for_all,
+  // when every rank has.
+  bool wait_for_all = false;
 };
 
 // Lives through epochs: between two of them calls fail with kUnavailable. Several calls may be in
-// flight; all ranks get them in one order. A call is done when every rank has answered. A call
-// whose request runs out of time is answered early, and its late result is dropped.
-class RemoteGroup final : public Executor, public LaneListener {
+// flight; all ranks get them in one order. A call whose request runs out of time is answered early,
+// and its late result is dropped.
+//
+// Ranks whose outputs nobody waits for may lag behind by at most kMaxLag calls. What fails on one
+// of them ends the epoch, or fails the next call.
+class RemoteGroup final : public Executor {
  public:
+  static constexpr uint64_t kMaxLag = 8;
+  static_assert(kMaxLag < kCallWindow);
+
   explicit RemoteGroup(RemoteGroupOptions options);
   ~RemoteGroup() override;  // EndEpoch(); no call may be running.
 
@@ -35,6 +45,7 @@ class RemoteGroup final : public Executor, public LaneListener {
   const GraphSignature& signature(GraphId graph) const override {
     return options_.signatures[static_cast<size_t>(graph)];
   }
+  // The calling thread itself sends to the ranks and waits for their answers.
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;
 
@@ -45,33 +56,53 @@ class RemoteGroup final : public Executor, public LaneListener {
   void EndEpoch(uint64_t epoch, const Status& reason);
   bool ready() const;
 
-  void OnReply(int rank, RankReply reply) override;
-  void OnClosed(int rank, uint64_t epoch, const Status& reason) override;
+  // What whoever reads a lane's answers tells as soon as one comes: the rank could not run the
+  // call, or is gone.
+  void OnFailure(int rank, uint64_t epoch, uint64_t sequence, const Status& status);
+  void OnClosed(int rank, uint64_t epoch, const Status& reason);
 
  private:
   struct Call;
   using Lanes = std::vector<std::shared_ptr<Lane>>;
-  using Inputs = std::shared_ptr<const std::string>;  // Encoded, as in RankCall.
+  using LanesPtr = std::shared_ptr<const Lanes>;
 
-  Result<std::shared_ptr<Call>> Submit(GraphId graph, const Inputs& inputs);
-  Status Await(Call& call, Deadline deadline, std::vector<Tensor>* outputs);
-  void Send(const Call& call, const Lanes& lanes, const Inputs& inputs);
-  Lanes FailCalls(uint64_t epoch, const Status& reason) REQUIRES(mutex_);
-  Status RankError(int rank, const Call& call, const Status& status) const;
+  Result<std::shared_ptr<Call>> Submit(GraphId graph, CallInputs* inputs, Deadline deadline);
+  Status AwaitRoom(Call* call, Deadline deadline);
+  void Send(const Call& call, CallInputs* inputs);
+  Status Await(const Call& call, Deadline deadline, std::vector<Tensor>* outputs);
+  Status CheckOutputs(GraphId graph, const std::vector<Tensor>& outputs) const;
+  Status Explain(const Call& call, int rank, const Status& wait_error);
+  bool EpochHasEnded(const Call& call) const;
+
+  LanesPtr FailCalls(uint64_t epoch, const Status& reason) REQUIRES(mutex_);
+  void DropAnswered() REQUIRES(mutex_);
+  static void CloseAll(const LanesPtr& lanes, const Status& reason);
+
   void Watch();
+  Status AwaitTrouble() REQUIRES(mutex_);
+  Status LateRank(const Call& call) const;
+  Status RankError(int rank, GraphId graph, const Status& status) const;
+  Status RequestIsLate(GraphId graph) const;
 
   const RemoteGroupOptions options_;
   Mutex send_mutex_;  // Held from numbering a call until all lanes have it; before mutex_.
   mutable Mutex mutex_;
+  CondVar room_;  // Somebody has stopped waiting for a call.
   uint64_t last_sequence_ GUARDED_BY(mutex_) = 0;
-  uint64_t epoch_ GUARDED_BY(mutex_) = 0;  // The newest that began or ended.
-  Lanes lanes_ GUARDED_BY(mutex_);         // Empty between epochs.
-  Status not_ready_ GUARDED_BY(mutex_);    // Why, while lanes_ is empty.
-  std::map<uint64_t, std::shared_ptr<Call>> calls_ GUARDED_BY(mutex_);  // By sequence.
+  uint64_t epoch_ GUARDED_BY(mutex_) = 0;           // The newest that began or ended.
+  uint64_t first_sequence_ GUARDED_BY(mutex_) = 0;  // Of that epoch.
+  LanesPtr lanes_ GUARDED_BY(mutex_);               // Null between epochs.
+  Status not_ready_ GUARDED_BY(mutex_);             // Why, while lanes_ is null.
+  // By sequence: what somebody waits for, and what some rank may not have answered.
+  std::map<uint64_t, std::shared_ptr<Call>> waited_for_ GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<Call>> unanswered_ GUARDED_BY(mutex_);
+  // A rank failed because of another one, which has some time to tell why.
+  Status drawn_in_ GUARDED_BY(mutex_);
+  Deadline explanation_until_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
-  bool watcher_idle_ GUARDED_BY(mutex_) = true;
+  bool watcher_sleeps_ GUARDED_BY(mutex_) = true;
   CondVar watcher_wakes_;
-  std::jthread watcher_;  // Ends the epoch when the oldest call takes too long.
+  std::jthread watcher_;  // Ends the epoch when a rank takes too long.
 };
 
 }  // namespace pipeserve

@@ -86,14 +86,16 @@ Result<std::vector<Tensor>> TensorsFromProto(const RepeatedTensor& messages) {
   return tensors;
 }
 
-Result<std::string> EncodeInputs(std::span<const Tensor> inputs) {
+Status CheckInputsSize(std::span<const Tensor> inputs) {
   constexpr uint64_t kRoomForTheRest = 1 << 16;
   uint64_t bytes = kRoomForTheRest;
   for (const Tensor& input : inputs) bytes += static_cast<uint64_t>(input.byte_size());
-  if (bytes > kMaxAgentMessageBytes) {
-    return InvalidArgument(StrCat("inputs have about ", bytes,
-                                  " bytes, the link to agents carries ", kMaxAgentMessageBytes));
-  }
+  if (bytes <= kMaxAgentMessageBytes) return OkStatus();
+  return InvalidArgument(StrCat("inputs have about ", bytes, " bytes, the link to agents carries ",
+                                kMaxAgentMessageBytes));
+}
+
+std::string EncodeInputs(std::span<const Tensor> inputs) {
   proto::ServerMessage message;
   proto::RunCall* call = message.mutable_run_call();
   for (const Tensor& input : inputs) TensorToProto(input, call->add_inputs());

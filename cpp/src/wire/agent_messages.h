@@ -26,8 +26,11 @@ Result<std::vector<Tensor>> TensorsFromProto(const RepeatedTensor& messages);
 
 // The inputs of a call, which all ranks get alike: a ServerMessage that has nothing else. Parsed in
 // one go with a second one, which has the rest of the RunCall, it gives the whole call.
+// `inputs` have passed CheckInputsSize().
+std::string EncodeInputs(std::span<const Tensor> inputs);
+
 // Errors: kInvalidArgument (more than the link carries).
-Result<std::string> EncodeInputs(std::span<const Tensor> inputs);
+Status CheckInputsSize(std::span<const Tensor> inputs);
 
 void SignatureToProto(const GraphSignature& signature, proto::GraphSignature* message);
 // Errors: kInvalidArgument (dtype, shape), naming the input or output.

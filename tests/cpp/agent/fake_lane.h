@@ -1,29 +1,51 @@
-// Lanes and links without sockets: they write down what they were given.
+// Lanes and links without sockets: they write down what they were given, and answer what they are
+// told to.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "agent/agent_link.h"
+#include "agent/reply_box.h"
 #include "base/mutex.h"
 
 namespace pipeserve {
 
+struct SentCall {
+  uint64_t sequence = 0;
+  uint64_t epoch = 0;
+  GraphId graph = 0;
+  bool wants_outputs = false;
+  bool takes_inputs = false;
+  std::string inputs;  // Encoded.
+};
+
 class FakeLink final : public AgentLink {
  public:
-  void Send(RankCall call) override {
+  void Send(const RankCall& call) override {
     {
       MutexLock lock(mutex_);
       if (!closed_.ok()) return;
-      calls_.push_back(std::move(call));
+      replies_.Sent(call.sequence);
+      calls_.push_back({call.sequence, call.epoch, call.graph, call.wants_outputs,
+                        call.inputs != nullptr,
+                        call.inputs != nullptr ? *call.inputs->Encoded() : std::string()});
     }
     changed_.NotifyAll();
   }
+  uint64_t answered() const override { return replies_.answered(); }
+  Status Await(uint64_t sequence, Deadline deadline) override {
+    return replies_.Await(sequence, deadline);
+  }
+  RankReply Take(uint64_t sequence) override { return replies_.Take(sequence); }
+  bool Answer(RankReply reply) { return replies_.Put(std::move(reply)); }
+
   void Close(const Status& reason) override {
     {
       MutexLock lock(mutex_);
       if (closed_.ok()) closed_ = reason;
     }
+    replies_.Close(reason);
     changed_.NotifyAll();
   }
   void FormGroup(uint64_t epoch, const std::vector<std::string>& peers) override {
@@ -34,7 +56,7 @@ class FakeLink final : public AgentLink {
   void Exit(const std::string& reason) override { Close(Unavailable("exit: " + reason)); }
 
   // The calls so far, once there are `count`, or fewer when they did not come in ten seconds.
-  std::vector<RankCall> AwaitCalls(size_t count) {
+  std::vector<SentCall> AwaitCalls(size_t count) {
     const Deadline deadline = Deadline::After(std::chrono::seconds(10));
     MutexLock lock(mutex_);
     while (calls_.size() < count && changed_.WaitUntil(mutex_, deadline)) {
@@ -43,6 +65,14 @@ class FakeLink final : public AgentLink {
   }
   Status closed() {
     MutexLock lock(mutex_);
+    return closed_;
+  }
+  // Why it was closed; OK when it was not within ten seconds.
+  Status AwaitClosed() {
+    const Deadline deadline = Deadline::After(std::chrono::seconds(10));
+    MutexLock lock(mutex_);
+    while (closed_.ok() && changed_.WaitUntil(mutex_, deadline)) {
+    }
     return closed_;
   }
   uint64_t epoch() {
@@ -55,9 +85,10 @@ class FakeLink final : public AgentLink {
   }
 
  private:
+  ReplyBox replies_;
   Mutex mutex_;
   CondVar changed_;
-  std::vector<RankCall> calls_;
+  std::vector<SentCall> calls_;
   Status closed_;
   uint64_t epoch_ = 0;
   std::vector<std::string> peers_;

@@ -14,9 +14,9 @@ namespace {
 const TensorInfo kX{"x", DataType::kFloat32, {2}};
 const Tensor kInput = Tensor::Of<float>({2}, {1, 2});
 
-float FirstInput(const RankCall& call) {
+float FirstInput(const SentCall& call) {
   proto::ServerMessage message;
-  EXPECT_TRUE(message.ParseFromString(*call.inputs));
+  EXPECT_TRUE(message.ParseFromString(call.inputs));
   const auto inputs = TensorsFromProto(message.run_call().inputs());
   EXPECT_OK(inputs);
   return inputs->at(0).data_as<float>()[0];
@@ -24,7 +24,8 @@ float FirstInput(const RankCall& call) {
 
 class RemoteGroupTest : public ::testing::Test {
  protected:
-  void Make(int ranks, int stages = 1, Duration call_timeout = std::chrono::seconds(10)) {
+  void Make(int ranks, int stages = 1, Duration call_timeout = std::chrono::seconds(10),
+            bool wait_for_all = false) {
     group_ = std::make_unique<RemoteGroup>(RemoteGroupOptions{
         .servable_name = "matmul",
         .shape = {.rank_size = ranks,
@@ -33,7 +34,8 @@ class RemoteGroupTest : public ::testing::Test {
                   .without_batch_dim_inputs = {}},
         .all_stages_take_inputs = false,
         .signatures = {{.inputs = {kX}, .outputs = {kX}}, {.inputs = {kX}, .outputs = {kX}}},
-        .call_timeout = call_timeout});
+        .call_timeout = call_timeout,
+        .wait_for_all = wait_for_all});
     Begin(1, ranks);
   }
   void Begin(uint64_t epoch, int ranks) {
@@ -53,22 +55,35 @@ class RemoteGroupTest : public ::testing::Test {
       return outputs[0].data_as<float>()[0];
     });
   }
-  void Reply(int rank, const RankCall& call, float value, Status status = {}) {
-    RankReply reply{
-        .sequence = call.sequence, .epoch = call.epoch, .status = std::move(status), .outputs = {}};
-    if (call.wants_outputs) reply.outputs = {Tensor::Of<float>({2}, {value, value})};
-    group_->OnReply(rank, std::move(reply));
+  SentCall AwaitCall(int rank, size_t number = 0) {
+    return links_[static_cast<size_t>(rank)]->AwaitCalls(number + 1).at(number);
+  }
+  void Reply(int rank, const SentCall& call, float value, Status status = {}) {
+    RankReply reply{.sequence = call.sequence, .status = status, .outputs = {}};
+    if (call.wants_outputs && status.ok()) reply.outputs = {Tensor::Of<float>({2}, {value, value})};
+    EXPECT_TRUE(links_[static_cast<size_t>(rank)]->Answer(std::move(reply)));
+    if (!status.ok()) group_->OnFailure(rank, call.epoch, call.sequence, status);
   }
 
   std::unique_ptr<RemoteGroup> group_;
   std::vector<std::shared_ptr<FakeLink>> links_;
 };
 
-TEST_F(RemoteGroupTest, ResultComesFromTheLastRankWhenAllHaveAnswered) {
+TEST_F(RemoteGroupTest, ResultComesAsSoonAsTheLastRankHasAnswered) {
   Make(2);
   auto result = Run(1);
-  const RankCall first = links_[0]->AwaitCalls(1).at(0);
-  const RankCall last = links_[1]->AwaitCalls(1).at(0);
+  Reply(1, AwaitCall(1), 7);
+  const Result<float> value = result.get();
+  ASSERT_OK(value);
+  EXPECT_EQ(*value, 7);
+  Reply(0, AwaitCall(0), 0);
+}
+
+TEST_F(RemoteGroupTest, WhoWaitsForAllGetsTheResultWhenAllHaveAnswered) {
+  Make(2, 1, std::chrono::seconds(10), /*wait_for_all=*/true);
+  auto result = Run(1);
+  const SentCall first = links_[0]->AwaitCalls(1).at(0);
+  const SentCall last = links_[1]->AwaitCalls(1).at(0);
   EXPECT_FALSE(first.wants_outputs);
   EXPECT_TRUE(last.wants_outputs);
   Reply(1, last, 7);
@@ -83,9 +98,9 @@ TEST_F(RemoteGroupTest, EveryStageRunsTheAskedGraphAndOnlyTheFirstGetsInputs) {
   Make(4, 2);
   auto result = Run(1);
   for (int rank = 0; rank < 4; ++rank) {
-    const RankCall call = links_[static_cast<size_t>(rank)]->AwaitCalls(1).at(0);
+    const SentCall call = links_[static_cast<size_t>(rank)]->AwaitCalls(1).at(0);
     EXPECT_EQ(call.graph, 1);
-    EXPECT_EQ(call.inputs != nullptr, rank < 2);
+    EXPECT_EQ(call.takes_inputs, rank < 2);
     Reply(rank, call, 1);
   }
   EXPECT_OK(result.get());
@@ -99,7 +114,7 @@ TEST_F(RemoteGroupTest, BadInputsReachNoRank) {
   EXPECT_ERROR(group_->Run(-1, std::span(&kInput, 1), {}, &outputs), kInvalidArgument,
                "no graph -1");
   auto good = Run(0);
-  const std::vector<RankCall> calls = links_[0]->AwaitCalls(1);
+  const std::vector<SentCall> calls = links_[0]->AwaitCalls(1);
   EXPECT_EQ(calls.at(0).sequence, 1u);
   Reply(0, calls[0], 1);
   EXPECT_OK(good.get());
@@ -127,10 +142,47 @@ TEST_F(RemoteGroupTest, RankThatFailedInACollectiveEndsTheEpochWithItsCause) {
   EXPECT_FALSE(links_[0]->closed().ok());
 }
 
+TEST_F(RemoteGroupTest, RankThatWasDrawnInEndsTheEpochThoughNobodyTellsWhy) {
+  Make(2);
+  auto good = Run(0);
+  Reply(1, AwaitCall(1), 1);
+  EXPECT_OK(good.get());
+  Reply(0, AwaitCall(0), 0, Aborted("a peer failed"));
+  EXPECT_FALSE(group_->ready());
+  EXPECT_THAT(links_[0]->AwaitClosed().message(), ::testing::HasSubstr("a peer failed"));
+  EXPECT_ERROR(Run(0).get(), kUnavailable, "rank 0: graph 0: a peer failed");
+}
+
+TEST_F(RemoteGroupTest, FailureOfARankThatLagsFailsTheNextCall) {
+  Make(2);
+  auto good = Run(0);
+  Reply(1, AwaitCall(1), 1);
+  EXPECT_OK(good.get());
+  Reply(0, AwaitCall(0), 0, Internal("kernel fault"));
+  EXPECT_FALSE(group_->ready());
+  EXPECT_ERROR(Run(0).get(), kUnavailable, "rank 0: graph 0: kernel fault");
+}
+
+TEST_F(RemoteGroupTest, RanksLagBehindByABoundedNumberOfCalls) {
+  Make(2);
+  for (size_t call = 0; call < RemoteGroup::kMaxLag; ++call) {
+    auto result = Run(0);
+    Reply(1, AwaitCall(1, call), 1);
+    EXPECT_OK(result.get());
+  }
+  EXPECT_ERROR(Run(0, Deadline::After(std::chrono::milliseconds(20))).get(), kDeadlineExceeded,
+               "request's deadline");
+  auto waits = Run(0);
+  Reply(0, AwaitCall(0), 0);
+  Reply(1, AwaitCall(1, RemoteGroup::kMaxLag), 2);
+  EXPECT_EQ(*waits.get(), 2);
+  EXPECT_EQ(links_[0]->AwaitCalls(0).size(), RemoteGroup::kMaxLag + 1);
+}
+
 TEST_F(RemoteGroupTest, LostRankFailsAllCallsAndANewEpochServesAgain) {
   Make(2);
   auto one = Run(0), two = Run(0);
-  const RankCall old = links_[0]->AwaitCalls(2).at(0);
+  const SentCall old = links_[0]->AwaitCalls(2).at(0);
   group_->OnClosed(1, 1, Unavailable("killed"));
   for (auto* result : {&one, &two}) {
     EXPECT_ERROR(result->get(), kUnavailable, "Error happened on get result of rank 1: killed");
@@ -140,9 +192,9 @@ TEST_F(RemoteGroupTest, LostRankFailsAllCallsAndANewEpochServesAgain) {
 
   Begin(2, 2);
   auto again = Run(0);
-  Reply(0, old, 0);  // Late, of an epoch that is over.
+  group_->OnFailure(0, old.epoch, old.sequence, Internal("late"));  // Of an epoch that is over.
   for (int rank = 0; rank < 2; ++rank) {
-    const RankCall call = links_[static_cast<size_t>(rank)]->AwaitCalls(1).at(0);
+    const SentCall call = links_[static_cast<size_t>(rank)]->AwaitCalls(1).at(0);
     EXPECT_EQ(call.epoch, 2u);
     Reply(rank, call, 5);
   }
@@ -173,7 +225,7 @@ TEST_F(RemoteGroupTest, RequestDeadlineOnlyAnswersTheCaller) {
   EXPECT_ERROR(result.get(), kDeadlineExceeded, "request's deadline");
   EXPECT_TRUE(group_->ready());
   auto next = Run(0);
-  const std::vector<RankCall> calls = links_[0]->AwaitCalls(2);
+  const std::vector<SentCall> calls = links_[0]->AwaitCalls(2);
   Reply(0, calls.at(0), 1);  // The late result of the first.
   Reply(0, calls.at(1), 2);
   EXPECT_EQ(*next.get(), 2);
@@ -191,7 +243,7 @@ TEST_F(RemoteGroupTest, HungRankIsNoticedThoughTheCallerHasLeft) {
 TEST_F(RemoteGroupTest, AnswerWithoutItsOutputsIsAnError) {
   Make(1);
   auto result = Run(0);
-  RankCall call = links_[0]->AwaitCalls(1).at(0);
+  SentCall call = links_[0]->AwaitCalls(1).at(0);
   call.wants_outputs = false;
   Reply(0, call, 0);
   EXPECT_ERROR(result.get(), kInternal, "wanted 1 outputs, 0 came");
@@ -204,7 +256,7 @@ TEST_F(RemoteGroupTest, ThreadsSeeOneOrderOnEveryRankAndOneAnswerForEachCall) {
   for (int rank = 0; rank < 3; ++rank) {
     ranks.emplace_back([&, rank] {
       for (size_t i = 0; i < kThreads * kCalls; ++i) {
-        const RankCall call = links_[static_cast<size_t>(rank)]->AwaitCalls(i + 1).at(i);
+        const SentCall call = links_[static_cast<size_t>(rank)]->AwaitCalls(i + 1).at(i);
         EXPECT_EQ(call.sequence, i + 1);
         Reply(rank, call, FirstInput(call) * 2);
       }

@@ -1,0 +1,35 @@
+// Where the answers of one rank lie until somebody takes them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "agent/lane.h"
+#include "base/mutex.h"
+
+namespace pipeserve {
+
+// The waiting half of a lane whose answers arrive on another thread. Thread-safe.
+class ReplyBox {
+ public:
+  // A call is on its way.
+  void Sent(uint64_t sequence);
+  // False when `reply` does not answer the oldest call that is on its way: the rank talks nonsense.
+  bool Put(RankReply reply);
+
+  // As in Lane.
+  uint64_t answered() const;
+  Status Await(uint64_t sequence, Deadline deadline);
+  RankReply Take(uint64_t sequence);
+  void Close(const Status& reason);
+
+ private:
+  mutable Mutex mutex_;
+  CondVar changed_;
+  uint64_t sent_ GUARDED_BY(mutex_) = 0;
+  uint64_t answered_ GUARDED_BY(mutex_) = 0;
+  std::array<RankReply, kCallWindow> replies_ GUARDED_BY(mutex_);
+  Status closed_ GUARDED_BY(mutex_);
+};
+
+}  // namespace pipeserve
