@@ -65,6 +65,12 @@ RankReply FromProto(const proto::CallDone& done) {
   return reply;
 }
 
+// Whether the agent takes its calls from shared memory.
+Status LaneAnswer(const proto::GroupReady& ready) {
+  if (ready.shared_memory()) return OkStatus();
+  return Unavailable(ready.lane_error().empty() ? "no memory was offered" : ready.lane_error());
+}
+
 // The server's end of one Connect stream. Owns itself until the stream is done. Its messages are
 // bytes, so that the inputs of a call are encoded once for all ranks.
 class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
@@ -89,9 +95,11 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   }
   RankReply Take(uint64_t sequence) override { return replies_.Take(sequence); }
 
-  void FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses) override {
+  void FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses,
+                 bool shared_memory) override {
     proto::ServerMessage message;
     message.mutable_form_group()->set_epoch(epoch);
+    message.mutable_form_group()->set_shared_memory(shared_memory);
     for (const std::string& peer : peer_addresses) {
       message.mutable_form_group()->add_peer_addresses(peer);
     }
@@ -205,7 +213,8 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
     if (!connected_) return HandleHello(message);
     switch (message.kind_case()) {
       case proto::AgentMessage::kGroupReady:
-        keeper_->GroupReady(rank_, message.group_ready().epoch());
+        keeper_->GroupReady(rank_, message.group_ready().epoch(),
+                            LaneAnswer(message.group_ready()));
         return true;
       case proto::AgentMessage::kGroupFailed:
         keeper_->GroupFailed(rank_, message.group_failed().epoch(),
@@ -213,6 +222,11 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
         return true;
       case proto::AgentMessage::kCallDone:
         return HandleCallDone(message.call_done());
+      case proto::AgentMessage::kCallFailed:
+        keeper_->CallFailed(rank_, message.call_failed().epoch(), message.call_failed().sequence(),
+                            Status(static_cast<StatusCode>(message.call_failed().code()),
+                                   message.call_failed().message()));
+        return true;
       case proto::AgentMessage::kGoodbye:
         Close(Unavailable(StrCat("the agent said goodbye: ", message.goodbye().reason())));
         return false;
@@ -329,6 +343,7 @@ class HubService final : public HubBase {
     AgentSpec spec{.rank = request.rank(),
                    .instance = request.instance(),
                    .peer_address = request.peer_address(),
+                   .lane_address = request.lane_address(),
                    .graphs = {}};
     for (const proto::GraphSignature& graph : request.graphs()) {
       Result<GraphSignature> signature = SignatureFromProto(graph);

@@ -12,6 +12,9 @@
 
 namespace pipeserve {
 
+// How calls travel to the ranks: kAuto shares memory with those on this host.
+enum class LaneKind { kAuto, kShm, kGrpc };
+
 struct AgentHubOptions {
   std::string servable_name;
   uint64_t version = 1;
@@ -21,6 +24,8 @@ struct AgentHubOptions {
   std::vector<int> without_batch_dim_inputs;
   std::string address;  // "ip:port"; port 0 picks a free one.
   std::chrono::milliseconds call_timeout{10'000};
+  LaneKind lane = LaneKind::kAuto;
+  bool wait_for_all = false;  // See RemoteGroupOptions.
 };
 
 // Thread-safe.

@@ -11,7 +11,9 @@ namespace pipeserve {
 // As Lane: thread-safe, never blocks, never reports on the calling thread.
 class AgentLink : public Lane {
  public:
-  virtual void FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses) = 0;
+  // `shared_memory`: memory for the calls has been sent to the agent's lane address.
+  virtual void FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses,
+                         bool shared_memory) = 0;
   // Tells the agent to end its process, then ends the connection.
   virtual void Exit(const std::string& reason) = 0;
 };

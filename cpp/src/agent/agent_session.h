@@ -16,8 +16,9 @@ namespace pipeserve {
 struct AgentSessionOptions {
   std::string server;  // "ip:port" of the hub.
   int rank = 0;
-  std::string peer_address;      // Where the other ranks reach this one.
-  Executor* executor = nullptr;  // Outlives the session.
+  std::string peer_address;        // Where the other ranks reach this one.
+  bool take_shared_memory = true;  // When the server is on this host.
+  Executor* executor = nullptr;    // Outlives the session.
 
   // Connects the ranks of an epoch and gives the executor its communicator. Called on the thread
   // that runs the calls; interrupted when the epoch is over before that.

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <utility>
 
+#include "agent/shm_lane.h"
 #include "base/str_cat.h"
 #include "pipeserve/log.h"
 
@@ -45,6 +46,8 @@ GroupKeeper::GroupKeeper(const AgentHubOptions& options)
              .with_batch_dim = options.with_batch_dim,
              .without_batch_dim_inputs = options.without_batch_dim_inputs},
       call_timeout_(options.call_timeout),
+      lane_(options.lane),
+      wait_for_all_(options.wait_for_all),
       state_(shape_.rank_size, LastEpochOfEarlierServers()),
       seats_(static_cast<size_t>(shape_.rank_size)) {}
 
@@ -122,7 +125,36 @@ void GroupKeeper::FormGroup() {
   if (group_ == nullptr) MakeGroup();
   std::vector<std::string> peers;
   for (const Seat& seat : seats_) peers.push_back(seat.spec->peer_address);
-  for (const Seat& seat : seats_) seat.link->FormGroup(state_.epoch(), peers);
+  OfferMemory();
+  for (const Seat& seat : seats_) {
+    seat.link->FormGroup(state_.epoch(), peers, seat.ring.has_value());
+  }
+}
+
+// To every rank that can be reached without a network; the others get their calls over the stream.
+void GroupKeeper::OfferMemory() {
+  for (Seat& seat : seats_) seat.ring.reset();
+  space_.reset();
+  no_memory_ = OkStatus();
+  if (lane_ == LaneKind::kGrpc) return;
+  Result<std::shared_ptr<ShmSpace>> space = ShmSpace::Create(group_->signatures());
+  if (!space.ok()) {
+    no_memory_ = space.status();
+    return;
+  }
+  space_ = *std::move(space);
+  for (size_t rank = 0; rank < seats_.size(); ++rank) {
+    const Status status = OfferMemory(&seats_[rank]);
+    if (!status.ok()) no_memory_ = status.WithContext(StrCat("rank ", rank));
+  }
+}
+
+Status GroupKeeper::OfferMemory(Seat* seat) const {
+  if (seat->spec->lane_address.empty()) return Unavailable("the agent takes no shared memory");
+  PIPESERVE_ASSIGN_OR_RETURN(ShmRingMemory ring, ShmRingMemory::Create());
+  PIPESERVE_RETURN_IF_ERROR(space_->Offer(seat->spec->lane_address, state_.epoch(), ring));
+  seat->ring = std::move(ring);
+  return OkStatus();
 }
 
 void GroupKeeper::MakeGroup() {
@@ -137,21 +169,53 @@ void GroupKeeper::MakeGroup() {
                          .shape = shape_,
                          .all_stages_take_inputs = AllStagesTakeInputs(shape_, agents),
                          .signatures = std::move(signatures),
-                         .call_timeout = call_timeout_});
+                         .call_timeout = call_timeout_,
+                         .wait_for_all = wait_for_all_});
 }
 
-void GroupKeeper::GroupReady(int rank, uint64_t epoch) {
+void GroupKeeper::GroupReady(int rank, uint64_t epoch, const Status& shares_memory) {
+  Status begun, no_memory;
   {
     MutexLock lock(mutex_);
+    if (epoch == state_.epoch()) {
+      std::optional<ShmRingMemory>& ring = seats_[static_cast<size_t>(rank)].ring;
+      if (ring.has_value() && !shares_memory.ok()) {
+        no_memory_ = shares_memory.WithContext(StrCat("rank ", rank));
+        ring.reset();
+      }
+    }
     if (stopped_ || !state_.Join(rank, epoch)) return;
-    std::vector<std::shared_ptr<Lane>> lanes;
-    for (const Seat& seat : seats_) lanes.push_back(seat.link);
-    group_->BeginEpoch(epoch, std::move(lanes));
-    failure_.reset();
+    begun = BeginEpoch();
+    no_memory = no_memory_;
   }
   changed_.NotifyAll();
+  if (!begun.ok()) return;
   Log(LogLevel::kInfo, "group ready",
-      {{"servable", servable_name_}, {"epoch", std::to_string(epoch)}});
+      {{"servable", servable_name_},
+       {"epoch", std::to_string(epoch)},
+       {"shared_memory", no_memory.ok() ? "all ranks" : std::string(no_memory.message())}});
+}
+
+Status GroupKeeper::BeginEpoch() {
+  if (lane_ == LaneKind::kShm && !no_memory_.ok()) {
+    failure_ =
+        StrCat("the lane is set to shm, but memory cannot be shared: ", no_memory_.message());
+    const Status reason = FailedPrecondition(StrCat(servable_name_, ": ", *failure_));
+    EndEpoch(state_.epoch(), state_.EndEpoch(state_.epoch()), reason);
+    return reason;
+  }
+  std::vector<std::shared_ptr<Lane>> lanes;
+  for (Seat& seat : seats_) {
+    if (!seat.ring.has_value()) {
+      lanes.push_back(seat.link);
+      continue;
+    }
+    lanes.push_back(std::make_shared<ShmLane>(*std::exchange(seat.ring, std::nullopt), space_,
+                                              seat.link, group_->signatures()));
+  }
+  group_->BeginEpoch(state_.epoch(), std::move(lanes));
+  failure_.reset();
+  return OkStatus();
 }
 
 void GroupKeeper::GroupFailed(int rank, uint64_t epoch, const std::string& message) {

@@ -12,6 +12,7 @@
 #include "agent/group_check.h"
 #include "agent/group_state.h"
 #include "agent/remote_group.h"
+#include "agent/shm_space.h"
 #include "base/mutex.h"
 
 namespace pipeserve {
@@ -21,6 +22,7 @@ struct AgentSpec {
   int rank = 0;
   uint64_t instance = 0;  // Tells processes apart.
   std::string peer_address;
+  std::string lane_address;  // Where it takes shared memory; may be empty.
   AgentGraphs graphs;
 };
 
@@ -38,8 +40,9 @@ class GroupKeeper {
   // has not ended, stopped): register again. kFailedPrecondition: as Register().
   Status Connect(int rank, const std::string& token, std::shared_ptr<AgentLink> link);
 
-  // What a connected agent reports. Messages of older epochs change nothing.
-  void GroupReady(int rank, uint64_t epoch);
+  // What a connected agent reports. Messages of older epochs change nothing. `shares_memory` is OK
+  // when the agent has mapped what it was offered, or says why it has not.
+  void GroupReady(int rank, uint64_t epoch, const Status& shares_memory);
   void GroupFailed(int rank, uint64_t epoch, const std::string& message);
   void CallFailed(int rank, uint64_t epoch, uint64_t sequence, const Status& status);
   // The connection of `rank`, which Connect() had accepted, has ended.
@@ -57,6 +60,7 @@ class GroupKeeper {
     std::optional<AgentSpec> spec;
     std::string token;  // Empty: none is valid.
     std::shared_ptr<AgentLink> link;
+    std::optional<ShmRingMemory> ring;  // Shared with the agent in this epoch.
   };
 
   Status CheckRank(int rank) const;
@@ -64,12 +68,17 @@ class GroupKeeper {
   std::vector<AgentGraphs> ConnectedGraphs() const REQUIRES(mutex_);
   void MakeGroup() REQUIRES(mutex_);
   void FormGroup() REQUIRES(mutex_);
+  void OfferMemory() REQUIRES(mutex_);
+  Status OfferMemory(Seat* seat) const REQUIRES(mutex_);
+  Status BeginEpoch() REQUIRES(mutex_);
   void EndEpoch(uint64_t epoch, const std::vector<int>& leaving, const Status& reason)
       REQUIRES(mutex_);
 
   const std::string servable_name_;
   const GroupShape shape_;
   const Duration call_timeout_;
+  const LaneKind lane_;
+  const bool wait_for_all_;
 
   // Links and the group are called with the mutex held: they only queue, and never call back.
   mutable Mutex mutex_;
@@ -78,6 +87,8 @@ class GroupKeeper {
   std::vector<Seat> seats_ GUARDED_BY(mutex_);
   // Made when the first group forms; from then on the agents' signatures are settled.
   std::shared_ptr<RemoteGroup> group_ GUARDED_BY(mutex_);
+  std::shared_ptr<ShmSpace> space_ GUARDED_BY(mutex_);  // Of the epoch; null without.
+  Status no_memory_ GUARDED_BY(mutex_);  // Why a rank of the epoch does not share it.
   std::optional<std::string> failure_ GUARDED_BY(mutex_);  // Until a group is ready.
   bool stopped_ GUARDED_BY(mutex_) = false;
 };

@@ -3,31 +3,44 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "agent/shm_block.h"
 #include "executor/executor.h"
 #include "pipeserve/status.h"
 #include "pipeserve/tensor.h"
 
 namespace pipeserve {
 
+class ShmSpace;
+
 // Calls that a lane keeps at most: sent, and not yet taken or given up by whoever waits for them.
 inline constexpr uint64_t kCallWindow = 16;
 
-// The inputs of one call, for all its ranks. Used by the one thread that sends the call.
+// The inputs of one call, for all its ranks: made ready once for all lanes of a kind. Filled by the
+// one thread that sends the call, and kept until every rank has answered.
 class CallInputs {
  public:
   explicit CallInputs(std::span<const Tensor> tensors) : tensors_(tensors) {}
 
+  // What the caller lent: valid while the call is being sent.
   std::span<const Tensor> tensors() const { return tensors_; }
-  // As from EncodeInputs(), made for the first lane that asks.
+  // As from EncodeInputs().
   const std::shared_ptr<const std::string>& Encoded();
+  // In the shared memory of the ranks on this host. Errors: kResourceExhausted (no room).
+  Result<std::span<const ShmBlock>> Placed(ShmSpace& space);
 
  private:
+  Status Place(ShmSpace& space);
+
   const std::span<const Tensor> tensors_;
   std::shared_ptr<const std::string> encoded_;
+  std::optional<Status> placed_;
+  std::vector<ShmBlock> blocks_;
+  std::vector<Buffer> kept_;  // What the blocks refer to.
 };
 
 // One call for one rank.

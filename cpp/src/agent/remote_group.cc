@@ -23,9 +23,12 @@ bool KeepsRanksInStep(StatusCode code) {
 
 // Immutable once it is sent, but for what mutex_ guards.
 struct RemoteGroup::Call {
+  Call(GraphId called, std::span<const Tensor> tensors) : graph(called), inputs(tensors) {}
+
   uint64_t sequence = 0;
   uint64_t epoch = 0;
-  GraphId graph = 0;
+  const GraphId graph;
+  CallInputs inputs;
   Deadline deadline;  // Of the ranks, not of the request.
   LanesPtr lanes;
   // Guarded by mutex_:
@@ -66,22 +69,22 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
     return DeadlineExceeded(
         StrCat(options_.servable_name, ": the deadline passed before graph ", graph, " ran"));
   }
-  CallInputs call_inputs(inputs);
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call,
-                             Submit(graph, &call_inputs, context.deadline));
+                             Submit(graph, inputs, context.deadline));
   const Status status = Await(*call, context.deadline, outputs);
   {
     MutexLock lock(mutex_);
     waited_for_.erase(call->sequence);
+    DropAnswered();
   }
   room_.NotifyAll();
   return status;
 }
 
-Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph, CallInputs* inputs,
+Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
+                                                               std::span<const Tensor> inputs,
                                                                Deadline deadline) {
-  auto call = std::make_shared<Call>();
-  call->graph = graph;
+  auto call = std::make_shared<Call>(graph, inputs);
   MutexLock send_lock(send_mutex_);
   PIPESERVE_RETURN_IF_ERROR(AwaitRoom(call.get(), deadline));
   bool wake_watcher = false;
@@ -97,7 +100,7 @@ Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph, Ca
   }
   // Deadlines grow from call to call, so a watcher that waits for an earlier one need not know.
   if (wake_watcher) watcher_wakes_.NotifyOne();
-  Send(*call, inputs);
+  Send(call.get());
   return call;
 }
 
@@ -125,15 +128,15 @@ Status RemoteGroup::AwaitRoom(Call* call, Deadline deadline) {
   return OkStatus();
 }
 
-void RemoteGroup::Send(const Call& call, CallInputs* inputs) {
-  for (size_t rank = 0; rank < call.lanes->size(); ++rank) {
+void RemoteGroup::Send(Call* call) {
+  for (size_t rank = 0; rank < call->lanes->size(); ++rank) {
     const bool takes_inputs =
         options_.all_stages_take_inputs || options_.shape.StageOf(static_cast<int>(rank)) == 0;
-    (*call.lanes)[rank]->Send({.sequence = call.sequence,
-                               .epoch = call.epoch,
-                               .graph = call.graph,
-                               .wants_outputs = rank + 1 == call.lanes->size(),
-                               .inputs = takes_inputs ? inputs : nullptr});
+    (*call->lanes)[rank]->Send({.sequence = call->sequence,
+                                .epoch = call->epoch,
+                                .graph = call->graph,
+                                .wants_outputs = rank + 1 == call->lanes->size(),
+                                .inputs = takes_inputs ? &call->inputs : nullptr});
   }
 }
 

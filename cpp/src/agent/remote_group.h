@@ -45,6 +45,7 @@ class RemoteGroup final : public Executor {
   const GraphSignature& signature(GraphId graph) const override {
     return options_.signatures[static_cast<size_t>(graph)];
   }
+  const std::vector<GraphSignature>& signatures() const { return options_.signatures; }
   // The calling thread itself sends to the ranks and waits for their answers.
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;
@@ -66,9 +67,10 @@ class RemoteGroup final : public Executor {
   using Lanes = std::vector<std::shared_ptr<Lane>>;
   using LanesPtr = std::shared_ptr<const Lanes>;
 
-  Result<std::shared_ptr<Call>> Submit(GraphId graph, CallInputs* inputs, Deadline deadline);
+  Result<std::shared_ptr<Call>> Submit(GraphId graph, std::span<const Tensor> inputs,
+                                       Deadline deadline);
   Status AwaitRoom(Call* call, Deadline deadline);
-  void Send(const Call& call, CallInputs* inputs);
+  void Send(Call* call);
   Status Await(const Call& call, Deadline deadline, std::vector<Tensor>* outputs);
   Status CheckOutputs(GraphId graph, const std::vector<Tensor>& outputs) const;
   Status Explain(const Call& call, int rank, const Status& wait_error);

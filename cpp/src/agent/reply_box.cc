@@ -9,15 +9,14 @@ namespace pipeserve {
 
 void ReplyBox::Sent(uint64_t sequence) {
   MutexLock lock(mutex_);
-  if (sent_ == 0) answered_ = sequence - 1;
-  PIPESERVE_DCHECK(sent_ == 0 || sequence == sent_ + 1);
-  sent_ = sequence;
+  unanswered_.push_back(sequence);
 }
 
 bool ReplyBox::Put(RankReply reply) {
   {
     MutexLock lock(mutex_);
-    if (answered_ == sent_ || reply.sequence != answered_ + 1) return false;
+    if (unanswered_.empty() || reply.sequence != unanswered_.front()) return false;
+    unanswered_.pop_front();
     answered_ = reply.sequence;
     replies_[reply.sequence % kCallWindow] = std::move(reply);
   }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 
 #include "agent/lane.h"
 #include "base/mutex.h"
@@ -12,7 +13,7 @@ namespace pipeserve {
 // The waiting half of a lane whose answers arrive on another thread. Thread-safe.
 class ReplyBox {
  public:
-  // A call is on its way.
+  // A call is on its way. Sequences grow; some may travel elsewhere.
   void Sent(uint64_t sequence);
   // False when `reply` does not answer the oldest call that is on its way: the rank talks nonsense.
   bool Put(RankReply reply);
@@ -26,7 +27,7 @@ class ReplyBox {
  private:
   mutable Mutex mutex_;
   CondVar changed_;
-  uint64_t sent_ GUARDED_BY(mutex_) = 0;
+  std::deque<uint64_t> unanswered_ GUARDED_BY(mutex_);
   uint64_t answered_ GUARDED_BY(mutex_) = 0;
   std::array<RankReply, kCallWindow> replies_ GUARDED_BY(mutex_);
   Status closed_ GUARDED_BY(mutex_);

@@ -48,7 +48,8 @@ class FakeLink final : public AgentLink {
     replies_.Close(reason);
     changed_.NotifyAll();
   }
-  void FormGroup(uint64_t epoch, const std::vector<std::string>& peers) override {
+  void FormGroup(uint64_t epoch, const std::vector<std::string>& peers,
+                 bool /*shared_memory*/) override {
     MutexLock lock(mutex_);
     epoch_ = epoch;
     peers_ = peers;

@@ -13,6 +13,7 @@ const GraphSignature kGraph{.inputs = {{"x", DataType::kFloat32, {2}}},
 const GraphSignature kOther{.inputs = {{"x", DataType::kFloat32, {3}}},
                             .outputs = {{"y", DataType::kFloat32, {2}}}};
 const Deadline kNow = Deadline(TimePoint{});
+const Status kNoMemory = Unavailable("none was offered");
 
 AgentHubOptions Options(size_t ranks) {
   AgentHubOptions options;
@@ -25,6 +26,7 @@ AgentSpec Spec(int rank, AgentGraphs graphs = {kGraph}, uint64_t instance = 1) {
   return {.rank = rank,
           .instance = instance,
           .peer_address = "peer" + std::to_string(rank),
+          .lane_address = "",
           .graphs = std::move(graphs)};
 }
 
@@ -51,8 +53,8 @@ TEST_F(GroupKeeperTest, GroupIsReadyWhenAllRanksHaveJoined) {
   const auto one = Connect(1);
   EXPECT_EQ(one->peers(), (std::vector<std::string>{"peer0", "peer1"}));
   EXPECT_FALSE(keeper_.ready());
-  keeper_.GroupReady(0, zero->epoch());
-  keeper_.GroupReady(1, one->epoch());
+  keeper_.GroupReady(0, zero->epoch(), kNoMemory);
+  keeper_.GroupReady(1, one->epoch(), kNoMemory);
   EXPECT_TRUE(keeper_.ready());
   const Result<std::shared_ptr<Executor>> executor = keeper_.WaitReady(kNow);
   ASSERT_OK(executor);
@@ -100,8 +102,8 @@ TEST_F(GroupKeeperTest, SameProcessComingBackEndsItsStaleConnection) {
 
 TEST_F(GroupKeeperTest, LostRankSendsAllBackAndTheNextEpochForms) {
   const auto zero = Connect(0), one = Connect(1);
-  keeper_.GroupReady(0, zero->epoch());
-  keeper_.GroupReady(1, zero->epoch());
+  keeper_.GroupReady(0, zero->epoch(), kNoMemory);
+  keeper_.GroupReady(1, zero->epoch(), kNoMemory);
   keeper_.Disconnected(1, Unavailable("killed"));
   EXPECT_FALSE(keeper_.ready());
   EXPECT_THAT(zero->closed().message(), ::testing::HasSubstr("rank 1"));
@@ -110,16 +112,16 @@ TEST_F(GroupKeeperTest, LostRankSendsAllBackAndTheNextEpochForms) {
   EXPECT_ERROR(keeper_.Register(Spec(0, {kOther})), kFailedPrecondition, "other graphs");
   const auto zero2 = Connect(0), one2 = Connect(1);
   EXPECT_EQ(zero2->epoch(), zero->epoch() + 1);
-  keeper_.GroupReady(0, zero->epoch());  // Of the old epoch.
-  keeper_.GroupReady(1, zero2->epoch());
+  keeper_.GroupReady(0, zero->epoch(), kNoMemory);  // Of the old epoch.
+  keeper_.GroupReady(1, zero2->epoch(), kNoMemory);
   EXPECT_FALSE(keeper_.ready());
-  keeper_.GroupReady(0, zero2->epoch());
+  keeper_.GroupReady(0, zero2->epoch(), kNoMemory);
   EXPECT_TRUE(keeper_.ready());
 }
 
 TEST_F(GroupKeeperTest, RankThatCannotJoinEndsTheEpoch) {
   const auto zero = Connect(0), one = Connect(1);
-  keeper_.GroupReady(0, zero->epoch());
+  keeper_.GroupReady(0, zero->epoch(), kNoMemory);
   keeper_.GroupFailed(1, zero->epoch(), "nobody listens");
   for (const auto& link : {zero, one}) {
     EXPECT_THAT(link->closed().message(), ::testing::HasSubstr("rank 1 could not join its peers"));
@@ -132,8 +134,8 @@ TEST_F(GroupKeeperTest, ReportedFailureEndsTheWaitUntilAGroupIsReady) {
   EXPECT_ERROR(keeper_.WaitReady(Deadline::Infinite()), kFailedPrecondition,
                "Failed to starting all agents, maybe some error reported: no such model");
   const auto zero = Connect(0), one = Connect(1);
-  keeper_.GroupReady(0, zero->epoch());
-  keeper_.GroupReady(1, zero->epoch());
+  keeper_.GroupReady(0, zero->epoch(), kNoMemory);
+  keeper_.GroupReady(1, zero->epoch(), kNoMemory);
   EXPECT_OK(keeper_.WaitReady(kNow));
 }
 
