@@ -9,8 +9,10 @@ namespace {
 // Two agents, their hub, and the group that they form.
 class WholeGroup final : public Executor {
  public:
+  template <LaneKind kLane>
   static Result<std::unique_ptr<Executor>> Make(std::vector<Graph> graphs) {
     AgentHubOptions options;
+    options.lane = kLane;
     options.servable_name = "contract";
     options.rank_table.ranks.resize(2);
     options.address = "127.0.0.1:0";
@@ -37,9 +39,11 @@ class WholeGroup final : public Executor {
   std::shared_ptr<Executor> group_;
 };
 
-INSTANTIATE_TEST_SUITE_P(RemoteGroup, ExecutorContractTest,
-                         testing::Values(ExecutorFactory{"TwoAgents", WholeGroup::Make}),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    RemoteGroup, ExecutorContractTest,
+    testing::Values(ExecutorFactory{"OverStreams", WholeGroup::Make<LaneKind::kGrpc>},
+                    ExecutorFactory{"OverSharedMemory", WholeGroup::Make<LaneKind::kShm>}),
+    [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace pipeserve
