@@ -23,6 +23,16 @@ def check_str(name: str, value: Any) -> str:
     return value
 
 
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """One of ``choices``."""
+    if not isinstance(value, str):
+        raise _wrong_type(name, "str", value)
+    if value not in choices:
+        known = ", ".join(f"'{choice}'" for choice in choices)
+        raise InvalidArgumentError(f"Parameter '{name}' should be one of {known}, but is '{value}'")
+    return value
+
+
 def check_bytes(name: str, value: Any) -> bytes:
     """Non-empty bytes."""
     if not isinstance(value, bytes):

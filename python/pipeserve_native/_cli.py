@@ -53,6 +53,18 @@ def _add_serve(commands: Any) -> None:
         help="for one graph call on all agents",
     )
     parser.add_argument(
+        "--lane",
+        choices=("auto", "shm", "grpc"),
+        default="auto",
+        help="how graph calls travel to agents; auto: shared memory on this host, else gRPC",
+    )
+    parser.add_argument(
+        "--wait",
+        choices=("last", "all"),
+        default="last",
+        help="a graph call is done when the last rank, or when all ranks have answered",
+    )
+    parser.add_argument(
         "--http-status-codes", action="store_true", help="REST errors are not all 200"
     )
     tls = parser.add_argument_group("TLS, on both doors")
@@ -96,6 +108,8 @@ def _serve(args: argparse.Namespace) -> None:
             args.distributed_address,
             args.wait_agents,
             call_timeout_in_seconds=args.call_timeout,
+            lane=args.lane,
+            wait=args.wait,
         )
     else:
         config = server.ServableStartConfig(

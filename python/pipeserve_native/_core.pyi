@@ -72,6 +72,11 @@ def generator_function(
 ) -> HostFunction: ...
 def native_function(name: str) -> HostFunction | None: ...
 
+class LaneKind(Enum):
+    AUTO = 0
+    SHM = 1
+    GRPC = 2
+
 class SslOptions:
     def __init__(
         self,
@@ -103,6 +108,8 @@ class Server:
         rank_table_file: str,
         address: str,
         call_timeout: float,
+        lane: LaneKind,
+        wait_for_all: bool,
     ) -> str: ...
     def wait_ready(self, name: str, version: int, timeout: float | None) -> None: ...
     def start_grpc(

@@ -14,6 +14,10 @@ struct RankPlace {
   int device_id = 0;
 };
 
+// How graph calls travel to the agents: through shared memory to those on the server's host, over
+// their gRPC streams to all others. kShm makes a group without shared memory an error.
+enum class LaneKind { kAuto, kShm, kGrpc };
+
 struct AgentGroupConfig {
   std::string servable_name;
   int rank_size = 0;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeserve/agent.h"
 #include "pipeserve/servable.h"
 #include "pipeserve/status.h"
 
@@ -47,6 +48,10 @@ struct DistributedServableOptions {
   std::string rank_table_file;
   std::string address;  // Where agents register: "ip:port"; port 0 picks a free one.
   std::chrono::milliseconds call_timeout{10'000};  // For one graph call on all ranks.
+  LaneKind lane = LaneKind::kAuto;
+  // A graph call is done when the last rank, which gives the outputs, has answered; with
+  // wait_for_all, when every rank has. The others lag behind by at most eight calls.
+  bool wait_for_all = false;
 };
 
 struct ServerOptions {

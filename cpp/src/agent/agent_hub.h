@@ -9,11 +9,9 @@
 
 #include "agent/rank_table.h"
 #include "executor/executor.h"
+#include "pipeserve/agent.h"
 
 namespace pipeserve {
-
-// How calls travel to the ranks: kAuto shares memory with those on this host.
-enum class LaneKind { kAuto, kShm, kGrpc };
 
 struct AgentHubOptions {
   std::string servable_name;

@@ -38,9 +38,14 @@ void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string
 
 std::string StartDistributed(Server& server, const ServableSpec& spec, int rank_size,
                              int stage_size, std::string rank_table_file, std::string address,
-                             double call_timeout) {
-  const DistributedServableOptions options{rank_size, stage_size, std::move(rank_table_file),
-                                           std::move(address), ToMilliseconds(call_timeout)};
+                             double call_timeout, LaneKind lane, bool wait_for_all) {
+  const DistributedServableOptions options{rank_size,
+                                           stage_size,
+                                           std::move(rank_table_file),
+                                           std::move(address),
+                                           ToMilliseconds(call_timeout),
+                                           lane,
+                                           wait_for_all};
   return Unwrap(WithoutGil([&] { return server.StartDistributed(spec, options); }));
 }
 
@@ -132,6 +137,10 @@ void BindOptions(py::module_& m) {
 
 void BindServer(py::module_& m) {
   BindOptions(m);
+  py::enum_<LaneKind>(m, "LaneKind")
+      .value("AUTO", LaneKind::kAuto)
+      .value("SHM", LaneKind::kShm)
+      .value("GRPC", LaneKind::kGrpc);
   py::class_<Server, ServerPtr>(m, "Server")
       .def(py::init(&MakeServer), py::kw_only(), py::arg("max_inflight"),
            py::arg("max_enqueued_requests"))
@@ -140,7 +149,7 @@ void BindServer(py::module_& m) {
            py::arg("key"), py::arg("mode"), py::arg("threads"))
       .def("start_distributed", &StartDistributed, py::arg("spec"), py::kw_only(),
            py::arg("rank_size"), py::arg("stage_size"), py::arg("rank_table_file"),
-           py::arg("address"), py::arg("call_timeout"))
+           py::arg("address"), py::arg("call_timeout"), py::arg("lane"), py::arg("wait_for_all"))
       .def("wait_ready", &WaitReady, py::arg("name"), py::arg("version"), py::arg("timeout"))
       .def("start_grpc", &StartGrpc, py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"))

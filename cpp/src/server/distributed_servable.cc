@@ -26,6 +26,8 @@ Result<std::unique_ptr<AgentHub>> OpenHub(const ServableSpec& spec,
   hub.without_batch_dim_inputs = spec.without_batch_dim_inputs;
   hub.address = options.address;
   hub.call_timeout = options.call_timeout;
+  hub.lane = options.lane;
+  hub.wait_for_all = options.wait_for_all;
   return AgentHub::Create(hub);
 }
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipeserve_native import _checks, _launcher, _registry
+from pipeserve_native import _checks, _core, _launcher, _registry
 from pipeserve_native._errors import Error, FailedPreconditionError, InvalidArgumentError
 from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native.server import _config, _servables
@@ -14,6 +14,13 @@ from pipeserve_native.server._state import STATE, stop_on_exception
 from pipeserve_native.server.register import check_batch_dim
 
 __all__ = ["declare_servable", "start_servable", "startup_agents"]
+
+_LANES = {
+    "auto": _core.LaneKind.AUTO,
+    "shm": _core.LaneKind.SHM,
+    "grpc": _core.LaneKind.GRPC,
+}
+_WAITS = ("last", "all")
 
 
 def declare_servable(
@@ -42,6 +49,8 @@ def _start(
     address: str,
     wait_time: int,
     call_timeout: float,
+    lane: str,
+    wait: str,
 ) -> None:
     registry = _config.load_config(directory, name)
     spec = registry.build(version)
@@ -58,6 +67,8 @@ def _start(
         rank_table_file=rank_table_file,
         address=address,
         call_timeout=call_timeout,
+        lane=_LANES[lane],
+        wait_for_all=wait == "all",
     )
     print(f"Serving: Waiting for {declaration.rank_size} agents to register at {bound}", flush=True)
     STATE.server.wait_ready(name, version, wait_time or None)
@@ -74,11 +85,23 @@ def start_servable(
     wait_agents_time_in_seconds: int = 0,
     *,
     call_timeout_in_seconds: float = 10.0,
+    lane: str = "auto",
+    wait: str = "last",
 ) -> None:
     """Waits at ``distributed_address`` for the agents; returns when all are ready.
 
     ``wait_agents_time_in_seconds``: 0 waits for ever.
     ``call_timeout_in_seconds``: for one graph call on all ranks.
+    ``lane``: how graph calls travel to the agents. "auto" shares memory with those of this host and
+    takes gRPC to the others; "shm" and "grpc" force one, and "shm" fails where memory cannot be
+    shared.
+    ``wait``: a graph call is done when the "last" rank, which gives the outputs, has answered, or
+    when "all" have. With "last" the others may lag behind by at most eight calls; what fails on one
+    of them fails the next call.
+
+    Raises:
+        InvalidArgumentError: an argument that cannot be.
+        Error: the servable cannot be loaded, or its agents do not come or do not fit.
     """
     directory = _checks.check_str("servable_directory", servable_directory)
     name = _checks.check_str("servable_name", servable_name)
@@ -88,6 +111,8 @@ def start_servable(
     _checks.check_int("wait_agents_time_in_seconds", wait_agents_time_in_seconds, 0)
     if not call_timeout_in_seconds > 0:
         raise InvalidArgumentError("Parameter 'call_timeout_in_seconds' should be > 0")
+    _checks.check_choice("lane", lane, tuple(_LANES))
+    _checks.check_choice("wait", wait, _WAITS)
     _config.check_config_file(directory, name)
     try:
         _start(
@@ -98,6 +123,8 @@ def start_servable(
             distributed_address,
             wait_agents_time_in_seconds,
             call_timeout_in_seconds,
+            lane,
+            wait,
         )
     except Error as error:
         raise type(error)(f"Fail to start workers: {error}") from error
