@@ -53,11 +53,13 @@ def predict(x, y):
 """
 
 SERVER = """
+import logging
 import os
 import sys
 from pipeserve_native import server
 from pipeserve_native.server import distributed
 
+logging.basicConfig(level=logging.INFO)
 distributed.start_servable(os.path.dirname(os.path.realpath(sys.argv[0])), "matmul",
                            rank_table_json_file="rank_table_8pcs.json", version_number=1,
                            distributed_address=sys.argv[1],
@@ -140,6 +142,7 @@ def test_the_pipeline_gives_the_documented_result(scenario):
     np.testing.assert_array_equal(reply["z"], np.full((128, 16), -144, np.float32))
     scenario.server.wait_for("(?s)0\n1\n.*9\n")
     assert scenario.agents.output.count("Child 0: Receive success") == 1
+    assert "shared_memory=all ranks" in scenario.server.output
     reply = client.infer([{"x": ONES, "y": ONES}, {"x": ONES[:4], "y": ONES}])
     assert "Pipeline Failed" in reply[1]["error"]
     assert scenario.server.terminate() == 0
@@ -199,7 +202,9 @@ def test_missing_model_files(seed_8, tmp_path, start_script, free_port):
     assert "Cannot access model file" in scenario.agents.output
 
 
-def test_the_exported_demo(tmp_path, start, free_port):
+@pytest.mark.parametrize("wait", ["last", "all"])
+@pytest.mark.parametrize("lane", ["auto", "shm", "grpc"])
+def test_the_exported_demo(tmp_path, start, free_port, lane, wait):
     pipeserve = os.path.join(os.path.dirname(sys.executable), "pipeserve")
     assert start(pipeserve, "export-demo", tmp_path / "demo").wait() == 0
     address = f"127.0.0.1:{free_port()}"
@@ -207,7 +212,7 @@ def test_the_exported_demo(tmp_path, start, free_port):
     addresses = ["--grpc-address", "127.0.0.1:0", "--rest-address", ""]
     server = start(
         pipeserve, "serve", tmp_path / "demo" / "matmul", "--rank-table", table,
-        "--distributed-address", address, *addresses,
+        "--distributed-address", address, *addresses, "--lane", lane, "--wait", wait,
     )  # fmt: skip
     port = free_port(8)
     agents = start(
