@@ -22,7 +22,7 @@ help:
 	@echo "make lint      format, lint, type and layer checks"
 	@echo "make format    rewrite the sources in the project's format"
 	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
-	@echo "make bench     latency of predict beside a bare gRPC echo"
+	@echo "make bench     predict beside its limits, as tables"
 	@echo "make clean     remove what a build leaves"
 
 demo: install
@@ -75,7 +75,7 @@ asan tsan: $(VENV)/ready
 
 bench: BUILD_BENCHMARKS := ON
 bench: install
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py --json build/bench.json
 
 clean:
 	rm -rf build dist $(VENV)

@@ -1,9 +1,10 @@
-"""Latency of predict (1 + 10 graph calls, 98 KB request) beside a bare gRPC echo of the same bytes.
+"""predict beside its limits: a bare gRPC echo, a bare exchange in shared memory, the arithmetic.
 
-    .venv/bin/python benchmarks/run.py [--rounds 5] [--count 400] [--json FILE]
+    make bench                                        all tables, about ten minutes
+    .venv/bin/python benchmarks/run.py --quick        the first table, in a minute
 
-All servers run at once and are asked in turn, round after round, so that what else the machine does
-hits them alike. Prints p50 and p99 in microseconds and the ratio to the echo.
+Everything that is compared runs at once and is asked in turn, round after round, so that what else
+the machine does hits all alike. Read the ratios; the microseconds belong to the machine.
 """
 
 from __future__ import annotations
@@ -11,142 +12,199 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import re
+import os
+import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import load
+from servers import Server, Workload, distributed_server, echo_server, local_server
 
-from pipeserve_native import _demo, export
+import pipeserve_native
 
-ROOT = Path(__file__).resolve().parent.parent
-PROGRAMS = ROOT / "build/wheel/benchmarks"
-sys.path.insert(0, str(ROOT / "examples"))
+RANKS = 8
+CLIENTS = ("1", "8", "32", "python")
+COLUMNS = ("p50_us", "p99_us", "requests_per_s", "cpu_us", "rss_mb", "x_echo")
+HEADINGS = ("p50 us", "p99 us", "req/s", "CPU us", "RSS MB", "x echo")
 
-from demo import RANKS, free_ports, running, wait_for  # noqa: E402
-
-LISTENING = r"gRPC server start success, listening on (\S+)"
-
-
-@contextlib.contextmanager
-def echo_server() -> Iterator[str]:
-    """A bare gRPC server; yields its address."""
-    process = subprocess.Popen(
-        [PROGRAMS / "pipeserve_bench_echo"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        yield process.stdout.readline().split()[-1]
-    finally:
-        process.stdin.close()
-        process.wait(timeout=10)
+Row = dict[str, float]
+Table = dict[str, Row]
 
 
-@contextlib.contextmanager
-def local_server(folder: Path) -> Iterator[str]:
-    """The demo's pipeline over two whole graphs in one process; yields its address."""
-    version = folder / "matmul/1"
-    version.mkdir(parents=True)
-    for index, weight in enumerate((0.5, 1.5)):
-        graph = export.Graph(f"matmul_{index}")
-        x = graph.input("x", (128, 96), np.float32)
-        w = graph.parameter("weight", np.full((96, 16), weight, np.float32))
-        graph.output(graph.neg(graph.matmul(x, w)))
-        graph.save(str(version / f"matmul_{index}.mindir"))
-    config = (folder.parent / "distributed/matmul/servable_config.py").read_text(encoding="utf-8")
-    declaration = (
-        'register.declare_servable(["matmul_0.mindir", "matmul_1.mindir"], "MindIR", '
-        "with_batch_dim=False)"
-    )
-    config = re.sub(r"distributed\.declare_servable\(.*\)", declaration, config)
-    (folder / "matmul/servable_config.py").write_text(config, encoding="utf-8")
-    arguments = ["--grpc-address", "127.0.0.1:0", "--rest-address", ""]
-    with running("serve", str(folder / "matmul"), *arguments) as server:
-        yield wait_for(server, LISTENING)
+def cpu_model() -> str:
+    """As the kernel names it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
 
 
-@contextlib.contextmanager
-def distributed_server(folder: Path) -> Iterator[str]:
-    """The demo as `pipeserve export-demo` wrote it, on eight agents; yields its address."""
-    arguments = ["--rank-table", str(folder / "rank_table_8pcs.json")]
-    arguments += ["--distributed-address", "127.0.0.1:0"]
-    arguments += ["--grpc-address", "127.0.0.1:0", "--rest-address", ""]
-    with running("serve", str(folder / "matmul"), *arguments) as server:
-        door = wait_for(server, r"agents to register at (\S+)")
-        models = ["--models", str(folder / "model"), "--start-port", str(free_ports(RANKS))]
-        with running("agent", door, *models):
-            yield wait_for(server, LISTENING)
-
-
-def latencies(address: str, count: int) -> list[float]:
-    """Microseconds of `count` requests to `address`, by the native client."""
-    run = subprocess.run(
-        [PROGRAMS / "pipeserve_bench_predict", address, str(count)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return [float(line) for line in run.stdout.split()]
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """The value that `percent` percent of `values` do not exceed."""
-    return statistics.quantiles(values, n=100)[percent - 1]
-
-
-def measure(addresses: dict[str, str], rounds: int, count: int) -> dict[str, dict[str, float]]:
-    """Asks all servers in turn; the figures of each."""
-    seen: dict[str, list[float]] = {name: [] for name in addresses}
-    for address in addresses.values():
-        latencies(address, 50)  # Warm.
-    for number in range(rounds):
-        for name, address in addresses.items():
-            seen[name] += latencies(address, count)
-        print(f"round {number + 1} of {rounds}", file=sys.stderr)
-    echo = statistics.median(seen["gRPC echo"])
+def machine() -> dict[str, Any]:
+    """What the figures belong to."""
     return {
-        name: {
-            "p50_us": statistics.median(values),
-            "p99_us": percentile(values, 99),
-            "ratio_to_echo": statistics.median(values) / echo,
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "pipeserve_native": pipeserve_native.__version__,
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def note(text: str) -> None:
+    """Progress, apart from the tables."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def compare(
+    servers: dict[str, Server],
+    workloads: dict[str, Workload],
+    clients: Sequence[str],
+    rounds: int,
+    count: int,
+) -> Table:
+    """Every kind of client at every server; the first server is the echo."""
+    figures = {
+        (name, client): load.Figures()
+        for client in clients
+        for name in servers
+        if not (client == "python" and name == "gRPC echo")
+    }
+    for name, server in servers.items():
+        load.run("1", server, workloads[name], 30, load.Figures())  # Warm.
+    for number in range(rounds):
+        for (name, client), seen in figures.items():
+            load.run(client, servers[name], workloads[name], count, seen)
+        note(f"  round {number + 1} of {rounds}")
+    table = {}
+    for (name, client), seen in figures.items():
+        row = seen.summary()
+        echo = figures.get(("gRPC echo", client), figures["gRPC echo", "1"])
+        row["x_echo"] = row["p50_us"] / statistics.median(echo.latencies_us)
+        table[f"{name}, {client_name(client)}"] = row
+    return table
+
+
+def client_name(client: str) -> str:
+    """For a row's name."""
+    if client == "python":
+        return "Python client"
+    return "1 client" if client == "1" else f"{client} clients"
+
+
+def show(title: str, table: Table) -> None:
+    """Prints one table."""
+    width = max(len(name) for name in table) + 2
+    print(f"\n{title}\n{'':{width}}" + "".join(f"{heading:>10}" for heading in HEADINGS))
+    for name, row in table.items():
+        cells = (f"{row[key]:10.2f}" if key == "x_echo" else f"{row[key]:10.0f}" for key in COLUMNS)
+        print(f"{name:{width}}" + "".join(cells), flush=True)
+
+
+def main_table(folder: Path, options: argparse.Namespace) -> Table:
+    """predict of the specification, every way it can run."""
+    workload = Workload()
+    with contextlib.ExitStack() as stack:
+        enter = stack.enter_context
+        servers = {
+            "gRPC echo": enter(echo_server()),
+            "one process": enter(local_server(folder / "local", workload)),
+            "8 agents": enter(distributed_server(folder / "shm", workload, RANKS)),
         }
-        for name, values in seen.items()
+        if not options.quick:
+            servers["8 agents, wait=all"] = enter(
+                distributed_server(folder / "all", workload, RANKS, "--wait", "all")
+            )
+            servers["8 agents, lane=grpc"] = enter(
+                distributed_server(folder / "grpc", workload, RANKS, "--lane", "grpc")
+            )
+        workloads = dict.fromkeys(servers, workload)
+        clients = CLIENTS[:1] if options.quick else CLIENTS
+        return compare(servers, workloads, clients, options.rounds, options.count)
+
+
+def growth_tables(folder: Path, options: argparse.Namespace) -> dict[str, Table]:
+    """One client; one quantity at a time."""
+    rounds, count = max(2, options.rounds // 2), options.count // 2
+    tables = {}
+    with contextlib.ExitStack() as stack:
+        servers = {"gRPC echo": stack.enter_context(echo_server())}
+        for ranks in (1, 2, 4, 8):
+            servers[f"{ranks} ranks"] = stack.enter_context(
+                distributed_server(folder / f"ranks{ranks}", Workload(), ranks)
+            )
+        workloads = dict.fromkeys(servers, Workload())
+        tables["ranks"] = compare(servers, workloads, ("1",), rounds, count)
+    for where, start in (("one process", local_server), ("8 agents", distributed_server)):
+        more = (RANKS,) if start is distributed_server else ()
+        for quantity, values in (("calls", (1, 11, 101)), ("rows", (8, 128, 2048, 21848))):
+            servers, workloads = {}, {}
+            with contextlib.ExitStack() as stack:
+                servers["gRPC echo"] = stack.enter_context(echo_server())
+                workloads["gRPC echo"] = Workload()
+                for value in values:
+                    workload = (
+                        Workload(calls=value - 1) if quantity == "calls" else Workload(rows=value)
+                    )
+                    name = (
+                        f"{value} calls"
+                        if quantity == "calls"
+                        else f"{workload.request_bytes / 1e3:.0f} KB request"
+                    )
+                    workloads[name] = workload
+                    servers[name] = stack.enter_context(
+                        start(folder / f"{quantity}{value}", workload, *more)  # type: ignore[operator]
+                    )
+                note(f"{quantity}, {where}")
+                tables[f"{quantity}, {where}"] = compare(
+                    servers, workloads, ("1",), rounds, max(20, count // 4)
+                )
+    return tables
+
+
+def limits(folder: Path, count: int) -> dict[str, float]:
+    """Medians in microseconds of what predict cannot be faster than."""
+    version = folder / "local/matmul/1"
+    files = [str(version / f"matmul_{index}.mindir") for index in range(2)]
+    compute = load.run_limit("pipeserve_bench_compute", *files, "10", str(count))
+    exchange = load.run_limit(
+        "pipeserve_bench_exchange", str(RANKS), str(128 * 96 * 4), str(128 * 16 * 4), str(count)
+    )
+    return {
+        "arithmetic of 11 calls, one process": statistics.median(compute),
+        "11 bare exchanges with 8 processes": 11 * statistics.median(exchange),
     }
 
 
 def main() -> int:
-    """Measures and prints the table."""
+    """Measures and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="the first table, one client")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=400, help="requests a round and server")
+    parser.add_argument(
+        "--count", type=int, default=400, help="requests a round, server and client"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        _demo.write(str(folder / "distributed"))
-        figures = measure(
-            {
-                "gRPC echo": stack.enter_context(echo_server()),
-                "predict, one process": stack.enter_context(local_server(folder / "local")),
-                "predict, 8 agents": stack.enter_context(
-                    distributed_server(folder / "distributed")
-                ),
-            },
-            options.rounds,
-            options.count,
-        )
-    print(f"{'':24}{'p50 us':>10}{'p99 us':>10}{'x echo':>8}")
-    for name, row in figures.items():
-        print(f"{name:24}{row['p50_us']:10.0f}{row['p99_us']:10.0f}{row['ratio_to_echo']:8.2f}")
+    results: dict[str, Any] = {"machine": machine()}
+    print(" ".join(f"{key}={value}" for key, value in results["machine"].items()))
+    with tempfile.TemporaryDirectory(prefix="pipeserve-bench-") as name:
+        folder = Path(name)
+        results["predict"] = main_table(folder, options)
+        results["limits_us"] = limits(folder, options.count)
+        show("predict: 1 + 10 calls, 98 KB request", results["predict"])
+        for limit, microseconds in results["limits_us"].items():
+            print(f"limit: {limit}: {microseconds:.0f} us")
+        if not options.quick:
+            results["growth"] = growth_tables(folder, options)
+            for title, table in results["growth"].items():
+                show(f"growth: {title}", table)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

@@ -105,10 +105,11 @@ def _graph(name: str, weight: float) -> export.Graph:
     return graph
 
 
-def _rank_table() -> str:
+def rank_table(ranks: int) -> str:
+    """A rank table for ``ranks`` agents on this machine."""
     devices = [
         {"device_id": str(rank), "device_ip": f"192.0.2.{rank + 1}", "rank_id": str(rank)}
-        for rank in range(_RANKS)
+        for rank in range(ranks)
     ]
     server = {"server_id": "127.0.0.1", "device": devices}
     table = {"version": "1.0", "server_count": "1", "server_list": [server], "status": "completed"}
@@ -122,7 +123,7 @@ def write(directory: str) -> None:
     os.makedirs(os.path.join(directory, "matmul"), exist_ok=True)
     for name, content in (
         ("matmul/servable_config.py", _CONFIG),
-        ("rank_table_8pcs.json", _rank_table()),
+        ("rank_table_8pcs.json", rank_table(_RANKS)),
         ("serving_server.py", _SERVER),
         ("serving_agent.py", _AGENT),
         ("serving_client.py", _CLIENT),
