@@ -26,44 +26,6 @@ _CLIENT_ADDRESSES = ["--grpc-address", "127.0.0.1:0", "--rest-address", ""]
 _COLUMNS = 96
 _WIDTH = 16
 
-_CONFIG = """
-import numpy as np
-
-from pipeserve_native.server import distributed, register
-from pipeserve_native.server.register import PipelineServable
-
-{declaration}
-
-
-def double(x):
-    return np.add(x, x)
-
-
-@register.register_method(output_names=["y"])
-def first(x):
-    x = register.call_preprocess(double, x)
-    y = register.call_servable(x, subgraph=0)
-    return y
-
-
-@register.register_method(output_names=["y"])
-def step(x):
-    y = register.call_servable(x, subgraph=1)
-    return y
-
-
-first_graph = PipelineServable(servable_name="matmul", method="first")
-step_graph = PipelineServable(servable_name="matmul", method="step")
-
-
-@register.register_pipeline(output_names=["x", "z"])
-def predict(x, y):
-    x = first_graph.run(x)
-    for _ in range({calls}):
-        z = step_graph.run(y)
-    return x, z
-"""
-
 
 @dataclass(frozen=True)
 class Workload:
@@ -130,7 +92,7 @@ def _graphs(workload: Workload, ranks: int) -> list[export.Graph]:
 
 def _write_config(folder: Path, declaration: str, workload: Workload) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    config = _CONFIG.format(declaration=declaration, calls=workload.calls)
+    config = _demo.config(declaration, workload.calls)
     (folder / "servable_config.py").write_text(config, encoding="utf-8")
 
 
@@ -158,10 +120,7 @@ def distributed_server(
     _demo.write(str(folder))
     shutil.rmtree(folder / "model")
     export.save_sharded(_graphs(workload, ranks), str(folder / "model"), ranks=ranks)
-    declaration = (
-        f"distributed.declare_servable(rank_size={ranks}, stage_size=1, with_batch_dim=False)"
-    )
-    _write_config(folder / "matmul", declaration, workload)
+    _write_config(folder / "matmul", _demo.declare_distributed(ranks), workload)
     (folder / "rank_table.json").write_text(_demo.rank_table(ranks), encoding="utf-8")
     arguments = ["--rank-table", str(folder / "rank_table.json")]
     arguments += ["--distributed-address", "127.0.0.1:0", *_CLIENT_ADDRESSES, *options]

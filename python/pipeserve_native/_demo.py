@@ -11,14 +11,14 @@ from pipeserve_native import export
 
 _RANKS = 8
 
-_CONFIG = '''"""One request: graph 0 once on x + x, then graph 1 ten times on y."""
+_CONFIG = '''"""One request: graph 0 once on x + x, then graph 1 {calls} times on y."""
 
 import numpy as np
 
 from pipeserve_native.server import distributed, register
 from pipeserve_native.server.register import PipelineServable
 
-distributed.declare_servable(rank_size=8, stage_size=1, with_batch_dim=False)
+{declaration}
 
 
 def double(x):
@@ -45,7 +45,7 @@ step_graph = PipelineServable(servable_name="matmul", method="step")
 @register.register_pipeline(output_names=["x", "z"])
 def predict(x, y):
     x = first_graph.run(x)
-    for _ in range(10):
+    for _ in range({calls}):
         z = step_graph.run(y)
     return x, z
 '''
@@ -96,6 +96,16 @@ if __name__ == "__main__":
 '''
 
 
+def config(declaration: str, calls: int = 10) -> str:
+    """A ``servable_config.py`` whose pipeline is called "predict"."""
+    return _CONFIG.format(declaration=declaration, calls=calls)
+
+
+def declare_distributed(ranks: int) -> str:
+    """The declaration of a servable of ``ranks`` agents."""
+    return f"distributed.declare_servable(rank_size={ranks}, stage_size=1, with_batch_dim=False)"
+
+
 def _graph(name: str, weight: float) -> export.Graph:
     graph = export.Graph(name)
     x = graph.input("x", (128, 96), np.float32)
@@ -122,7 +132,7 @@ def write(directory: str) -> None:
     export.save_sharded(graphs, os.path.join(directory, "model"), ranks=_RANKS)
     os.makedirs(os.path.join(directory, "matmul"), exist_ok=True)
     for name, content in (
-        ("matmul/servable_config.py", _CONFIG),
+        ("matmul/servable_config.py", config(declare_distributed(_RANKS))),
         ("rank_table_8pcs.json", rank_table(_RANKS)),
         ("serving_server.py", _SERVER),
         ("serving_agent.py", _AGENT),
