@@ -9,7 +9,7 @@
 
 #include "executor/communicator.h"
 #include "executor/executor.h"
-#include "executor/interrupt.h"
+#include "base/interrupt.h"
 
 namespace pipeserve {
 

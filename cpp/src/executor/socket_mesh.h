@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "executor/socket.h"
+#include "base/socket.h"
 
 namespace pipeserve {
 

@@ -1,9 +1,8 @@
-#include "executor/socket.h"
+#include "base/socket.h"
 
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -71,10 +70,6 @@ Status Poll(std::span<pollfd> polled, Deadline deadline) {
 
 }  // namespace
 
-Socket::~Socket() {
-  if (is_open()) close(fd_);
-}
-
 Status SocketError(const std::string& context, int error) {
   return Unavailable(StrCat(context, ": ", std::generic_category().message(error)));
 }
@@ -84,6 +79,8 @@ Result<Socket> ListenAt(const std::string& address) {
   Socket socket = NewSocket(*info);
   if (!socket.is_open()) return SocketError("socket", errno);
   PIPESERVE_RETURN_IF_ERROR(SetOption(socket, SOL_SOCKET, SO_REUSEADDR));
+  // Accepted connections inherit it.
+  PIPESERVE_RETURN_IF_ERROR(SetOption(socket, IPPROTO_TCP, TCP_NODELAY));
   if (bind(socket.fd(), info->ai_addr, info->ai_addrlen) != 0 ||
       listen(socket.fd(), SOMAXCONN) != 0) {
     return SocketError(StrCat("cannot listen at ", address), errno);
@@ -121,10 +118,7 @@ Result<Socket> Dial(const std::string& address, const WaitLimit& limit) {
 
 Result<Socket> AcceptWaiting(const Socket& listener) {
   Socket socket(accept4(listener.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (socket.is_open()) {
-    PIPESERVE_RETURN_IF_ERROR(SetOption(socket, IPPROTO_TCP, TCP_NODELAY));
-    return socket;
-  }
+  if (socket.is_open()) return socket;
   // accept() also reports errors of the connection that it would have given; the next may be fine.
   // Only these say that the listener itself, or this process, cannot go on.
   constexpr int kLasting[] = {EBADF, EINVAL, ENOTSOCK, EMFILE, ENFILE, ENOBUFS, ENOMEM};

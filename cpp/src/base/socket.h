@@ -1,4 +1,4 @@
-// TCP sockets with deadlines.
+// Sockets with deadlines; how TCP ones are opened.
 #pragma once
 
 #include <poll.h>
@@ -6,31 +6,15 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <utility>
 
-#include "executor/interrupt.h"
+#include "base/file_descriptor.h"
+#include "base/interrupt.h"
 #include "pipeserve/status.h"
 
 namespace pipeserve {
 
-// Owns a file descriptor. Every Socket is non-blocking and closed on exec.
-class Socket {
- public:
-  Socket() = default;
-  explicit Socket(int fd) : fd_(fd) {}
-  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Socket& operator=(Socket&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Socket();
-
-  int fd() const { return fd_; }
-  bool is_open() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
+// Every Socket is non-blocking and closed on exec.
+using Socket = FileDescriptor;
 
 // Listens at "ip:port" ("[ip]:port" for IPv6). Errors: kInvalidArgument (no such form),
 // kUnavailable (the port cannot be bound).
