@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "executor/join_collectives.h"
 #include "support/matchers.h"
 
 namespace pipeserve {
@@ -21,7 +22,7 @@ size_t OpenDescriptors() {
 class SocketCommunicatorTest : public ::testing::Test {
  protected:
   Connected Connect(int rank, uint64_t epoch, const WaitLimit& limit = Soon()) {
-    return SocketCommunicator::Connect(listeners_[rank], rank, peers_, epoch, limit);
+    return JoinCollectives(listeners_[rank], rank, peers_, epoch, limit);
   }
 
   // Connects both ranks and lets them add 1 and 1.
