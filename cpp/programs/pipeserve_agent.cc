@@ -121,7 +121,7 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
     }
     PIPESERVE_ASSIGN_OR_RETURN(
         std::shared_ptr<Communicator> communicator,
-        JoinCollectives(listener, flags.rank, peers, epoch, limit));
+        JoinCollectives(listener, flags.rank, peers, epoch, limit, flags.collectives));
     executor->SetCommunicator(communicator);
     return communicator;
   };
