@@ -26,9 +26,11 @@ void PeerWatch::Run() {
   }
   const auto watched = [](const pollfd& each) { return each.fd >= 0; };  // poll() skips the rest.
   while (std::ranges::any_of(polled, watched)) {
-    if (!PollUntil(polled, Deadline::Infinite()).ok()) return;
+    const bool can_watch = PollUntil(polled, Deadline::Infinite()).ok();
     for (size_t rank = 0; rank < polled.size(); ++rank) {
-      if (!watched(polled[rank]) || polled[rank].revents == 0) continue;
+      if (!watched(polled[rank])) continue;
+      // Without a watch over its peers a rank could wait for ever, so that they count as gone.
+      if (can_watch && polled[rank].revents == 0) continue;
       polled[rank].fd = -1;
       gone_[rank].store(true, std::memory_order_release);
       on_gone_();
