@@ -23,6 +23,8 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --group-config FILE  the rank's communication groups
   --listen IP:PORT     where the other ranks reach this one (default: 127.0.0.1:0)
   --threads N          threads of one graph call (default: 1)
+  --collectives WAY    what carries the ranks' collectives: auto (default: shared memory if all
+                       ranks are on one host, else sockets), shm or socket
   --key-fd N           read the decryption key, raw, from this descriptor
   --dec-mode MODE      AES-GCM (default) or AES-CBC
   --launcher-fd N      exit when this descriptor reaches its end
@@ -41,6 +43,7 @@ enum Flag : int {
   kGroupConfig,
   kListen,
   kThreads,
+  kCollectives,
   kKeyFd,
   kDecMode,
   kLauncherFd,
@@ -58,6 +61,7 @@ constexpr option kOptions[] = {
     {"group-config", required_argument, nullptr, kGroupConfig},
     {"listen", required_argument, nullptr, kListen},
     {"threads", required_argument, nullptr, kThreads},
+    {"collectives", required_argument, nullptr, kCollectives},
     {"key-fd", required_argument, nullptr, kKeyFd},
     {"dec-mode", required_argument, nullptr, kDecMode},
     {"launcher-fd", required_argument, nullptr, kLauncherFd},
@@ -88,6 +92,16 @@ Status ParseDecMode(const std::string& text, DecryptMode* mode) {
   return OkStatus();
 }
 
+Status ParseCollectives(const std::string& text, Collectives* collectives) {
+  if (text != "auto" && text != "shm" && text != "socket") {
+    return InvalidArgument(StrCat("--collectives wants auto, shm or socket, '", text, "' came"));
+  }
+  *collectives = text == "auto"  ? Collectives::kAuto
+                 : text == "shm" ? Collectives::kSharedMemory
+                                 : Collectives::kSockets;
+  return OkStatus();
+}
+
 Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
   switch (flag) {
     case kServer:
@@ -110,6 +124,8 @@ Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
       return OkStatus();
     case kThreads:
       return ParseNumber("--threads", value, 1, &flags->threads);
+    case kCollectives:
+      return ParseCollectives(value, &flags->collectives);
     case kKeyFd:
       return ParseNumber("--key-fd", value, 0, &flags->key_fd);
     case kDecMode:

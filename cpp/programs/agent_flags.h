@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "executor/join_collectives.h"
 #include "graph/model_file.h"
 #include "pipeserve/status.h"
 
@@ -20,6 +21,7 @@ struct AgentFlags {
   std::string group_config;         // Empty: none.
   std::string listen = "127.0.0.1:0";
   int threads = 1;
+  Collectives collectives = Collectives::kAuto;
   int launcher_fd = -1;
   int status_fd = -1;
   int key_fd = -1;

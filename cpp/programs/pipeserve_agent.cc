@@ -17,7 +17,7 @@
 #include "agent_flags.h"
 #include "base/str_cat.h"
 #include "executor/cpu/cpu_executor.h"
-#include "executor/socket_communicator.h"
+#include "executor/join_collectives.h"
 #include "graph/model_file.h"
 #include "pipeserve/log.h"
 
@@ -121,7 +121,7 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
     }
     PIPESERVE_ASSIGN_OR_RETURN(
         std::shared_ptr<Communicator> communicator,
-        SocketCommunicator::Connect(listener, flags.rank, peers, epoch, limit));
+        JoinCollectives(listener, flags.rank, peers, epoch, limit, flags.collectives));
     executor->SetCommunicator(communicator);
     return communicator;
   };

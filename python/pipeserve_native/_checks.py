@@ -154,3 +154,16 @@ def check_decryption(key: Any, mode: Any) -> tuple[bytes | None, str]:
     if mode not in ("AES-GCM", "AES-CBC"):
         raise InvalidArgumentError("Parameter 'dec_mode' expected to be 'AES-GCM' or 'AES-CBC'")
     return key, mode
+
+
+COLLECTIVES = ("auto", "shm", "socket")
+
+
+def check_collectives(way: Any) -> str:
+    """What carries the collectives of agents."""
+    check_str("collectives", way)
+    if way not in COLLECTIVES:
+        raise InvalidArgumentError(
+            "Parameter 'collectives' expected to be 'auto', 'shm' or 'socket'"
+        )
+    return str(way)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeserve_native import __version__, _demo, server
+from pipeserve_native import __version__, _checks, _demo, server
 from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native.client import Client
 from pipeserve_native.server import _config, distributed
@@ -140,6 +140,12 @@ def _add_agent(commands: Any) -> None:
     parser.add_argument("--agent-ip", help="with --rank-start")
     parser.add_argument("--rank-start", type=int, help="with --agent-ip")
     parser.add_argument("--threads", type=int, default=1, help="of one graph call")
+    parser.add_argument(
+        "--collectives",
+        choices=_checks.COLLECTIVES,
+        default="auto",
+        help="what carries what the ranks tell each other; auto: shm if all are on one host",
+    )
     parser.set_defaults(run=_agent)
 
 
@@ -172,6 +178,7 @@ def _agent(args: argparse.Namespace) -> None:
         args.agent_ip,
         args.rank_start,
         threads=args.threads,
+        collectives=args.collectives,
     )
 
 

@@ -51,6 +51,7 @@ class Request:
     key: bytes | None
     mode: str
     threads: int
+    collectives: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def _commands(
             command += ["--group-config", file]
         command += ["--listen", f"{place.ip}:{request.agent_start_port + index}"]
         command += ["--rank-size", str(config.rank_size), "--threads", str(request.threads)]
-        command += ["--dec-mode", request.mode]
+        command += ["--dec-mode", request.mode, "--collectives", request.collectives]
         yield command
 
 

@@ -167,4 +167,9 @@ Status ReceiveAll(const Socket& socket, std::span<std::byte> bytes, const WaitLi
   return OkStatus();
 }
 
+void ResetConnection(const Socket& socket) {
+  const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};  // Dissolves the association.
+  if (socket.is_open()) connect(socket.fd(), &nobody, sizeof(nobody));
+}
+
 }  // namespace pipeserve

@@ -42,6 +42,10 @@ Result<size_t> ReceiveSome(const Socket& socket, std::span<std::byte> bytes);
 Status SendAll(const Socket& socket, std::span<const std::byte> bytes, const WaitLimit& limit);
 Status ReceiveAll(const Socket& socket, std::span<std::byte> bytes, const WaitLimit& limit);
 
+// Ends a connection for both sides at once, and does not close it: a thread that waits on it wakes
+// up, as does the peer. May be called for a closed Socket.
+void ResetConnection(const Socket& socket);
+
 // `context` with what errno says about it.
 Status SocketError(const std::string& context, int error);
 

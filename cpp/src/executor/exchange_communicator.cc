@@ -56,15 +56,22 @@ Status ExchangeCommunicator::TryAllReduceSum(std::span<const int32_t> ranks, Dat
   }
   PIPESERVE_RETURN_IF_ERROR(CheckSize(count, DataTypeSize(dtype), group.size()));
   const size_t bytes = count * DataTypeSize(dtype);
-  if (scratch_.size() < bytes * group.size()) {
-    scratch_ = Buffer::Allocate(bytes * group.size());
-  }
   const CollectiveCall call{.kind = CollectiveCall::Kind::kAllReduceSum,
                             .dtype = dtype,
                             .members = static_cast<uint32_t>(group.size()),
                             .bytes = bytes};
+  return Reduce(group, call, input, output, deadline);
+}
+
+Status ExchangeCommunicator::Reduce(std::span<const int32_t> group, const CollectiveCall& call,
+                                    const void* input, void* output, Deadline deadline) {
+  if (scratch_.size() < call.bytes * group.size()) {
+    scratch_ = Buffer::Allocate(call.bytes * group.size());
+  }
   PIPESERVE_RETURN_IF_ERROR(Exchange(group, call, input, scratch_.mutable_data(), deadline));
-  SumInRankOrder(dtype, scratch_.data(), group.size(), count, output);
+  addends_.clear();
+  for (size_t i = 0; i < group.size(); ++i) addends_.push_back(scratch_.data() + i * call.bytes);
+  SumInRankOrder(call.dtype, addends_, call.bytes / DataTypeSize(call.dtype), output);
   return OkStatus();
 }
 

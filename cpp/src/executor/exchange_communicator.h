@@ -28,8 +28,13 @@ class ExchangeCommunicator : public Communicator {
   virtual Status Exchange(std::span<const int32_t> group, const CollectiveCall& call,
                           const void* input, std::byte* pieces, Deadline deadline) = 0;
 
-  // Makes a running Exchange() of this rank return an error, and those of peers that need this
-  // rank. Called once, by any thread.
+  // Adds the pieces of every member of `group` into `output`, which may be `input`. This one
+  // exchanges them whole and adds them all.
+  virtual Status Reduce(std::span<const int32_t> group, const CollectiveCall& call,
+                        const void* input, void* output, Deadline deadline);
+
+  // Makes a running Exchange() or Reduce() of this rank return an error, and those of peers that
+  // need this rank. Called once, by any thread.
   virtual void Disconnect(const Status& reason) = 0;
 
  private:
@@ -46,6 +51,7 @@ class ExchangeCommunicator : public Communicator {
   const int rank_;
   std::vector<int32_t> world_;
   Buffer scratch_;  // The pieces of a reduction; grows, and is used again by the next one.
+  std::vector<const std::byte*> addends_;  // Where they lie.
   mutable Mutex mutex_;
   Status broken_ GUARDED_BY(mutex_);
 };

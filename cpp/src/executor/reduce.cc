@@ -12,16 +12,16 @@ namespace {
 
 // Sums block by block, so that the accumulators stay in the first-level cache.
 template <typename Element, typename Accumulator>
-void Sum(const std::byte* pieces, size_t members, size_t count, void* output) {
+void Sum(std::span<const std::byte* const> pieces, size_t count, void* output) {
   constexpr size_t kBlock = 512;
   std::array<Accumulator, kBlock> sums;
-  const auto* first = reinterpret_cast<const Element*>(pieces);
   auto* out = static_cast<Element*>(output);
   for (size_t begin = 0; begin < count; begin += kBlock) {
     const size_t length = std::min(kBlock, count - begin);
-    for (size_t i = 0; i < length; ++i) sums[i] = static_cast<Accumulator>(first[begin + i]);
-    for (size_t member = 1; member < members; ++member) {
-      const Element* piece = first + member * count + begin;
+    const auto* first = reinterpret_cast<const Element*>(pieces.front()) + begin;
+    for (size_t i = 0; i < length; ++i) sums[i] = static_cast<Accumulator>(first[i]);
+    for (const std::byte* const each : pieces.subspan(1)) {
+      const auto* piece = reinterpret_cast<const Element*>(each) + begin;
       for (size_t i = 0; i < length; ++i) sums[i] += static_cast<Accumulator>(piece[i]);
     }
     for (size_t i = 0; i < length; ++i) out[begin + i] = static_cast<Element>(sums[i]);
@@ -34,13 +34,13 @@ bool CanSum(DataType dtype) {
   return dtype == DataType::kFloat16 || dtype == DataType::kFloat32 || dtype == DataType::kInt32;
 }
 
-void SumInRankOrder(DataType dtype, const std::byte* pieces, size_t members, size_t count,
+void SumInRankOrder(DataType dtype, std::span<const std::byte* const> pieces, size_t count,
                     void* output) {
   PIPESERVE_DCHECK(CanSum(dtype));
-  if (dtype == DataType::kFloat16) return Sum<Eigen::half, float>(pieces, members, count, output);
-  if (dtype == DataType::kFloat32) return Sum<float, float>(pieces, members, count, output);
+  if (dtype == DataType::kFloat16) return Sum<Eigen::half, float>(pieces, count, output);
+  if (dtype == DataType::kFloat32) return Sum<float, float>(pieces, count, output);
   // Unsigned, because overflow of a signed sum is undefined.
-  Sum<uint32_t, uint32_t>(pieces, members, count, output);
+  Sum<uint32_t, uint32_t>(pieces, count, output);
 }
 
 }  // namespace pipeserve

@@ -31,14 +31,6 @@ msghdr MessageOf(std::array<iovec, 2>& parts) {
 
 }  // namespace
 
-Result<std::shared_ptr<Communicator>> SocketCommunicator::Connect(
-    const SocketListener& listener, int rank, std::span<const std::string> peers, uint64_t epoch,
-    const WaitLimit& limit) {
-  PIPESERVE_ASSIGN_OR_RETURN(std::vector<Socket> sockets,
-                             ConnectMesh(listener, rank, peers, epoch, limit));
-  return std::shared_ptr<Communicator>(new SocketCommunicator(rank, std::move(sockets)));
-}
-
 SocketCommunicator::SocketCommunicator(int rank, std::vector<Socket> sockets)
     : ExchangeCommunicator(rank, static_cast<int>(sockets.size())), peers_(sockets.size()) {
   for (size_t i = 0; i < sockets.size(); ++i) peers_[i].socket = std::move(sockets[i]);
@@ -158,15 +150,10 @@ Status SocketCommunicator::CheckHeader(int32_t rank, const CollectiveCall& call)
                                    " and number ", came.sequence, " for rank ", rank));
 }
 
-// Dissolves the connections and does not close, because another thread may be inside Exchange(): it
-// wakes up. The peers see a reset, also those that wait for a third rank only. One that is
-// destroyed in order just ends its connections, which does not disturb an operation it has
-// finished.
+// The peers see a reset, also those that wait for a third rank only. One that is destroyed in order
+// just ends its connections, which does not disturb an operation it has finished.
 void SocketCommunicator::Disconnect(const Status&) {
-  const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
-  for (const Peer& peer : peers_) {
-    if (peer.socket.is_open()) connect(peer.socket.fd(), &nobody, sizeof(nobody));
-  }
+  for (const Peer& peer : peers_) ResetConnection(peer.socket);
 }
 
 }  // namespace pipeserve

@@ -1,12 +1,10 @@
 // Collectives among ranks of several processes or hosts.
 #pragma once
 
-#include <memory>
-#include <string>
 #include <vector>
 
+#include "base/socket.h"
 #include "executor/exchange_communicator.h"
-#include "executor/socket_mesh.h"
 
 namespace pipeserve {
 
@@ -14,10 +12,8 @@ namespace pipeserve {
 // dies closes its connections: the others get kUnavailable, which names it.
 class SocketCommunicator final : public ExchangeCommunicator {
  public:
-  // Errors: those of ConnectMesh().
-  static Result<std::shared_ptr<Communicator>> Connect(const SocketListener& listener, int rank,
-                                                       std::span<const std::string> peers,
-                                                       uint64_t epoch, const WaitLimit& limit);
+  // `sockets` come from ConnectMesh().
+  SocketCommunicator(int rank, std::vector<Socket> sockets);
 
  private:
   // In front of every message. In the byte order of the machine, see Hello.
@@ -40,8 +36,6 @@ class SocketCommunicator final : public ExchangeCommunicator {
     std::byte* piece = nullptr;  // Where the peer's bytes go.
     size_t sent = 0, received = 0;
   };
-
-  SocketCommunicator(int rank, std::vector<Socket> sockets);
 
   Status Exchange(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
                   std::byte* pieces, Deadline deadline) override;

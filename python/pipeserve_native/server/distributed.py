@@ -141,11 +141,14 @@ def startup_agents(
     dec_mode: str = "AES-GCM",
     *,
     threads: int = 1,
+    collectives: str = "auto",
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
     ``model_files``: per agent its files; the index within them is the subgraph number.
     ``threads``: of one graph call in one agent.
+    ``collectives``: what carries what the ranks tell each other: ``"shm"``, ``"socket"``, or
+    ``"auto"`` for shared memory if all ranks are on one host.
     The process then lives until an agent ends, SIGINT or SIGTERM; no agent outlives it.
     """
     _checks.check_str("distributed_address", distributed_address)
@@ -156,6 +159,7 @@ def startup_agents(
         groups = _checks.check_nested_str_list("group_config_files", group_config_files)
     key, mode = _checks.check_decryption(dec_key, dec_mode)
     _checks.check_int("threads", threads, 1)
+    _checks.check_collectives(collectives)
     _launcher.startup_agents(
         _launcher.Request(
             distributed_address=distributed_address,
@@ -168,5 +172,6 @@ def startup_agents(
             key=key,
             mode=mode,
             threads=threads,
+            collectives=collectives,
         )
     )

@@ -69,8 +69,10 @@ class AgentProgramTest : public ::testing::Test {
   }
 
   std::unique_ptr<AgentProcess> Spawn(int rank, const std::vector<std::string>& models,
-                                      const std::string& key = "") const {
+                                      const std::string& key = "",
+                                      const std::string& collectives = "auto") const {
     std::vector<std::string> flags = {
+        "--collectives",  collectives,
         "--server",       hub_->address(),
         "--rank",         StrCat(rank),
         "--rank-size",    StrCat(kRanks),
@@ -119,6 +121,17 @@ TEST_F(AgentProgramTest, RanksComputeTogetherAndExitWithTheServable) {
   for (int i = 0; i < 20; ++i) ExpectRightAnswer();
   hub_->Stop();
   for (int rank = 0; rank < kRanks; ++rank) EXPECT_EQ(agent(rank).Wait(), 0);
+}
+
+TEST_F(AgentProgramTest, EachWayOfCollectivesGivesTheSameAnswer) {
+  for (const std::string way : {"shm", "socket"}) {
+    OpenHub(std::chrono::seconds(20));
+    for (int rank = 0; rank < kRanks; ++rank) {
+      agents_[static_cast<size_t>(rank)] = Spawn(rank, {ModelOf(rank)}, "", way);
+    }
+    ASSERT_NO_FATAL_FAILURE(AwaitReady());
+    ExpectRightAnswer();
+  }
 }
 
 TEST_F(AgentProgramTest, KilledRankFailsTheRunningCallAndItsSuccessorHealsTheGroup) {
@@ -222,6 +235,7 @@ TEST_F(AgentProgramTest, AgentThatDoesNotFitIsRefusedAndTheGroupStillForms) {
 TEST_F(AgentProgramTest, WrongFlagsAreAUsageError) {
   EXPECT_EQ(AgentProcess({"--server", "127.0.0.1:1", "--rank", "0"}).Wait(), 2);
   EXPECT_EQ(AgentProcess({"--rank", "x"}).Wait(), 2);
+  EXPECT_EQ(AgentProcess({"--collectives", "smoke"}).Wait(), 2);
   EXPECT_EQ(AgentProcess({"--no-such-flag"}).Wait(), 2);
 }
 

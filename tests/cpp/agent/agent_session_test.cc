@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "agent/agent_hub.h"
-#include "executor/socket_communicator.h"
+#include "executor/join_collectives.h"
 #include "support/graphs.h"
 #include "support/matchers.h"
 
@@ -48,7 +48,7 @@ class EchoAgent {
                       [=, this](uint64_t epoch, std::span<const std::string> peers,
                                 const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
                     PIPESERVE_RETURN_IF_ERROR(may_join());
-                    return SocketCommunicator::Connect(listener_, rank, peers, epoch, limit);
+                    return JoinCollectives(listener_, rank, peers, epoch, limit);
                   },
                   .on_connected = {},
                   .join_timeout = std::chrono::hours(1)}),

@@ -1,9 +1,12 @@
 // A call allocates nothing once the pools are warm. This file counts every allocation of the
 // program.
+#include <array>
 #include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include "executor/cpu/cpu_executor.h"
+#include "executor/join_collectives.h"
 #include "support/graphs.h"
 #include "support/matchers.h"
 
@@ -65,6 +68,43 @@ TEST(AllocationTest, StaticShapes) { ExpectSteadyWithoutAllocation({300, 96}, {{
 
 TEST(AllocationTest, RepeatedDynamicShapes) {
   ExpectSteadyWithoutAllocation({-1, 96}, {{5, 96}, {300, 96}, {1, 96}});
+}
+
+TEST(AllocationTest, CollectivesOfOneHost) {
+#ifndef PIPESERVE_COUNTS_ALLOCATIONS
+  GTEST_SKIP() << "a sanitizer owns malloc";
+#else
+  const std::array<SocketListener, 2> listeners{*SocketListener::Open("127.0.0.1:0"),
+                                                *SocketListener::Open("127.0.0.1:0")};
+  const std::vector<std::string> peers{listeners[0].address(), listeners[1].address()};
+  const auto join = [&](int rank) {
+    return JoinCollectives(listeners[rank], rank, peers, 1, Deadline(), Collectives::kSharedMemory);
+  };
+  const auto use = [](Communicator& self, std::vector<float>& data, int times) {
+    static thread_local std::array<float, 1000> all;
+    bool ok = true;
+    for (int i = 0; i < times && ok; ++i) {
+      ok = self.AllReduceSum({}, DataType::kFloat32, data.data(), data.data(), 1000, Deadline())
+               .ok() &&
+           self.AllGather({}, data.data(), 2000, all.data(), Deadline()).ok();
+    }
+    return ok;
+  };
+  std::jthread peer([&] {
+    const auto joined = join(1);
+    ASSERT_OK(joined);
+    std::vector<float> data(1000);
+    EXPECT_TRUE(use(**joined, data, 105));
+  });
+  const auto joined = join(0);
+  ASSERT_OK(joined);
+  std::vector<float> data(1000);
+  EXPECT_TRUE(use(**joined, data, 5));
+  const int64_t before = allocations.load();
+  const bool ok = use(**joined, data, 99);  // The last time the peer may leave already.
+  EXPECT_EQ(allocations.load() - before, 0);
+  EXPECT_TRUE(ok && use(**joined, data, 1));
+#endif
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include <numeric>
 #include <thread>
 
+#include "executor/join_collectives.h"
 #include "executor/local_communicator.h"
-#include "executor/socket_communicator.h"
 #include "support/matchers.h"
 
 namespace pipeserve {
@@ -22,7 +22,7 @@ void RunRanks(const Group& group, const std::function<void(Communicator&)>& body
   for (const auto& each : group) threads.emplace_back([&body, &each] { body(*each); });
 }
 
-Group MakeSocketCommunicators(int size) {
+Group Join(int size, Collectives wanted) {
   std::vector<SocketListener> listeners;
   std::vector<std::string> peers;
   for (int rank = 0; rank < size; ++rank) {
@@ -33,7 +33,7 @@ Group MakeSocketCommunicators(int size) {
   std::vector<std::jthread> threads;
   for (int rank = 0; rank < size; ++rank) {
     threads.emplace_back([&, rank] {
-      auto made = SocketCommunicator::Connect(listeners[rank], rank, peers, 1, Soon());
+      auto made = JoinCollectives(listeners[rank], rank, peers, 1, Soon(), wanted);
       ASSERT_OK(made);
       group[rank] = *std::move(made);
     });
@@ -41,6 +41,9 @@ Group MakeSocketCommunicators(int size) {
   for (auto& thread : threads) thread.join();
   return group;
 }
+
+Group MakeSocketCommunicators(int size) { return Join(size, Collectives::kSockets); }
+Group MakeShmCommunicators(int size) { return Join(size, Collectives::kSharedMemory); }
 
 struct Implementation {
   std::string name;
@@ -54,7 +57,8 @@ class CommunicatorContractTest : public ::testing::TestWithParam<Implementation>
 
 INSTANTIATE_TEST_SUITE_P(Implementations, CommunicatorContractTest,
                          ::testing::Values(Implementation{"Local", &MakeLocalCommunicators},
-                                           Implementation{"Socket", &MakeSocketCommunicators}),
+                                           Implementation{"Socket", &MakeSocketCommunicators},
+                                           Implementation{"Shm", &MakeShmCommunicators}),
                          [](const auto& info) { return info.param.name; });
 
 TEST_P(CommunicatorContractTest, KnowsRankAndSize) {

@@ -12,7 +12,7 @@
 
 #include "agent/agent_session.h"
 #include "executor/cpu/cpu_executor.h"
-#include "executor/socket_communicator.h"
+#include "executor/join_collectives.h"
 
 namespace pipeserve {
 
@@ -30,8 +30,7 @@ class TestAgent {
                   .join_peers =
                       [this, rank](uint64_t epoch, std::span<const std::string> peers,
                                    const WaitLimit& limit) {
-                        auto joined =
-                            SocketCommunicator::Connect(listener_, rank, peers, epoch, limit);
+                        auto joined = JoinCollectives(listener_, rank, peers, epoch, limit);
                         if (joined.ok()) executor_->SetCommunicator(*joined);
                         return joined;
                       },

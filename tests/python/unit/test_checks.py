@@ -88,3 +88,10 @@ def test_decryption():
         _checks.check_decryption(b"12345", "AES-GCM")
     with raises("Parameter 'dec_mode' expected to be 'AES-GCM' or 'AES-CBC'"):
         _checks.check_decryption(None, "AES-ECB")
+
+
+def test_collectives():
+    for way in _checks.COLLECTIVES:
+        assert _checks.check_collectives(way) == way
+    with raises("Parameter 'collectives' expected to be 'auto', 'shm' or 'socket'"):
+        _checks.check_collectives("gloo")

@@ -21,7 +21,16 @@ def test_help_shows_examples(capsys):
     assert "pipeserve infer localhost:5500" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [(), ("fly",), ("serve",), ("infer", "a", "b", "c")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("fly",),
+        ("serve",),
+        ("infer", "a", "b", "c"),
+        ("agent", "a", "--models", "m", "--collectives", "gloo"),
+    ],
+)
 def test_wrong_usage_is_2(arguments, capsys):
     assert exit_code(*arguments) == 2
 

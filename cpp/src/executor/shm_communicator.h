@@ -1,0 +1,81 @@
+// Collectives among ranks of one host.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <vector>
+
+#include "base/socket.h"
+#include "executor/exchange_communicator.h"
+#include "executor/peer_watch.h"
+#include "executor/shm_segment.h"
+
+namespace pipeserve {
+
+// Members put their pieces into shared memory and read each other's from there. An operation is
+// made of rounds; in a round every member publishes at most kSlotBytes and then waits until all
+// have. The one that comes last wakes the others, so that a round costs a rank one sleep at most.
+//
+// A slot is written again in the round after the next. Whoever entered the next round with this
+// rank has read it by then, so that no second wait is needed; only ranks that were in the one and
+// not in the other are waited for.
+//
+// The connections carry no bytes: a peer that breaks, aborts or dies ends its own, which wakes the
+// others from their waits with kUnavailable. Marks and headers are checked before they are used;
+// impossible ones are kFailedPrecondition.
+class ShmCommunicator final : public ExchangeCommunicator {
+ public:
+  // `sockets` come from ConnectMesh(); all ranks have mapped the same segment.
+  ShmCommunicator(int rank, std::vector<Socket> sockets, ShmSegment segment);
+
+ private:
+  // A peer that reads what this rank has put into a slot.
+  struct Reader {
+    int32_t rank;
+    uint64_t sequence;
+  };
+
+  Status Exchange(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
+                  std::byte* pieces, Deadline deadline) override;
+  Status Reduce(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
+                void* output, Deadline deadline) override;
+  void Disconnect(const Status& reason) override;
+
+  // One round of AllReduceSum in which every member adds one slice for all, after the one in which
+  // the pieces were published.
+  Status SumTogether(std::span<const int32_t> group, PieceHeader header, size_t bytes,
+                     std::byte* output, Deadline deadline);
+
+  // Waits until `check`, which returns Result<bool>, is true. Whoever makes it true rings `bell`
+  // afterwards. False when the deadline passed before.
+  template <typename Check>
+  Result<bool> Await(Doorbell& bell, Deadline deadline, const Check& check) const;
+  // Waits until nobody reads what `slot` holds.
+  Status AwaitFree(uint32_t slot, Deadline deadline);
+  // Begins a round with what lies in the slot and waits until all members have. Then `pieces_`
+  // tells where theirs are, until Leave().
+  Status Meet(std::span<const int32_t> group, const PieceHeader& header, Deadline deadline);
+  Status AwaitMembers(std::span<const int32_t> group, const CollectiveCall& call,
+                      Deadline deadline);
+  // Ends the round: this rank has read the pieces.
+  Status Leave(std::span<const int32_t> group);
+
+  void Tell(int32_t peer, bool finished) const;
+  // The first member that has not begun the round, -1 when all have.
+  Result<int> FindMissing(std::span<const int32_t> group);
+  Result<bool> HasFinished(const Reader& reader) const;
+  Status CheckHeaders(std::span<const int32_t> group, const PieceHeader& header) const;
+  int FirstGone(std::span<const int32_t> group) const;
+  void RingAll() const;
+
+  const std::vector<Socket> sockets_;
+  const ShmSegment segment_;
+  std::vector<uint64_t> sequences_;  // By rank: rounds begun with it.
+  std::array<std::vector<Reader>, kSlots> readers_;
+  std::vector<const std::byte*> pieces_;  // In the order of the group.
+  uint32_t slot_ = 0;                     // Of the running round, or else of the next one.
+  std::atomic<bool> disconnected_{false};
+  PeerWatch watch_;  // Last: its thread rings the doorbells.
+};
+
+}  // namespace pipeserve
