@@ -15,6 +15,7 @@
 
 #include "agent/agent_session.h"
 #include "agent_flags.h"
+#include "base/malloc_tuning.h"
 #include "base/str_cat.h"
 #include "executor/cpu/cpu_executor.h"
 #include "executor/join_collectives.h"
@@ -162,6 +163,7 @@ int Main(int argc, char** argv) {
     std::cout << (flags->help ? kAgentUsage : "pipeserve-agent " PIPESERVE_VERSION "\n");
     return 0;
   }
+  TuneMallocForServing();
   SetLogSink([](const LogEvent& event) { std::cerr << FormatLogEvent(event) + "\n"; });
   StatusLine status_line(flags->status_fd);
   const Status status = Serve(*flags, OpenSignals(), &status_line);

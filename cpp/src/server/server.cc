@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/mutex.h"
+#include "base/malloc_tuning.h"
 #include "base/str_cat.h"
 #include "executor/cpu/cpu_executor.h"
 #include "graph/model_file.h"
@@ -194,6 +195,7 @@ Result<std::unique_ptr<Server>> Server::Create(const ServerOptions& options) {
   if (options.max_enqueued_requests < 1) {
     return InvalidArgument("max_enqueued_requests is 0, it must be at least 1");
   }
+  TuneMallocForServing();
   return std::unique_ptr<Server>(new Server(std::make_unique<Impl>(options)));
 }
 
