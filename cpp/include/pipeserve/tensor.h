@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <ostream>
 #include <span>
 #include <string>
@@ -89,6 +90,12 @@ inline std::ostream& operator<<(std::ostream& out, const Shape& shape) {
   return out << shape.ToString();
 }
 
+// What somebody found out about bytes, or where a copy of them lies; see Buffer::Attach().
+class BufferCompanion {
+ public:
+  virtual ~BufferCompanion() = default;
+};
+
 // A reference to bytes that somebody keeps alive: this process's pool, a numpy array, a gRPC
 // slice, shared memory. Copying a Buffer shares the bytes. Thread-safe like shared_ptr.
 class Buffer {
@@ -119,10 +126,19 @@ class Buffer {
   // True when this is the only reference to the bytes.
   bool unique() const;
 
+  // Leaves `companion` with the bytes, for as long as anybody refers to them, so that what was made
+  // of them once need not be made again. It must hold for exactly these bytes. False when they
+  // have one already, or are empty: then nothing is kept.
+  bool Attach(std::unique_ptr<const BufferCompanion> companion) const;
+  // What was attached to exactly these bytes; null for a slice.
+  const BufferCompanion* companion() const;
+
  private:
   struct Control;
   Buffer(Control* control, std::byte* data, size_t size)
       : control_(control), data_(data), size_(size) {}
+
+  bool is_whole() const;  // Not a slice.
 
   Control* control_ = nullptr;
   std::byte* data_ = nullptr;

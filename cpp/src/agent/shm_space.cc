@@ -18,6 +18,19 @@ constexpr size_t kMaxArea = size_t{1} << 30;
 // Calls that lag behind, calls that are waited for, and results that a pipeline still holds.
 constexpr size_t kCallsUnderWay = 16;
 
+// Stays with a tensor's bytes, so that they are copied once however many calls take them.
+class CopyInArea final : public BufferCompanion {
+ public:
+  CopyInArea(const ShmHeap* heap, Buffer copy) : heap_(heap), copy_(std::move(copy)) {}
+
+  const ShmHeap* heap() const { return heap_; }  // Alive while the copy is.
+  const Buffer& copy() const { return copy_; }
+
+ private:
+  const ShmHeap* const heap_;
+  const Buffer copy_;
+};
+
 size_t BytesOf(const std::vector<TensorInfo>& infos) {
   size_t bytes = 0;
   for (const TensorInfo& info : infos) {
@@ -68,21 +81,30 @@ Status ShmSpace::Offer(const std::string& address, uint64_t epoch,
 }
 
 Result<ShmBlock> ShmSpace::Place(const Tensor& tensor, std::vector<Buffer>* kept) {
-  ShmBlock block{.area = ShmBlock::kInputs, .offset = 0, .bytes = tensor.byte_size()};
-  for (const auto area : {ShmBlock::kInputs, ShmBlock::kOutputs}) {
-    const ShmHeap& heap = area == ShmBlock::kInputs ? *inputs_ : *outputs_;
-    if (const auto offset = heap.OffsetOf(tensor.data(), tensor.byte_size())) {
-      block.area = area;
-      block.offset = *offset;
-      kept->push_back(tensor.buffer());
-      return block;
-    }
-  }
+  if (const std::optional<ShmBlock> block = Find(tensor, kept)) return *block;
   PIPESERVE_ASSIGN_OR_RETURN(Buffer copy, inputs_->Allocate(tensor.byte_size()));
   if (tensor.byte_size() > 0) std::memcpy(copy.mutable_data(), tensor.data(), tensor.byte_size());
-  block.offset = *inputs_->OffsetOf(copy.data(), copy.size());
+  tensor.buffer().Attach(std::make_unique<CopyInArea>(inputs_.get(), copy));
+  const ShmBlock block{.area = ShmBlock::kInputs,
+                       .offset = *inputs_->OffsetOf(copy.data(), copy.size()),
+                       .bytes = copy.size()};
   kept->push_back(std::move(copy));
   return block;
+}
+
+std::optional<ShmBlock> ShmSpace::Find(const Tensor& tensor, std::vector<Buffer>* kept) const {
+  Buffer buffer = tensor.buffer();
+  const auto* earlier = dynamic_cast<const CopyInArea*>(buffer.companion());
+  if (earlier != nullptr && earlier->heap() == inputs_.get()) buffer = earlier->copy();
+  for (const auto area : {ShmBlock::kInputs, ShmBlock::kOutputs}) {
+    const ShmHeap& heap = area == ShmBlock::kInputs ? *inputs_ : *outputs_;
+    const std::optional<size_t> offset = heap.OffsetOf(buffer.data(), buffer.size());
+    if (!offset.has_value()) continue;
+    const ShmBlock block{.area = area, .offset = *offset, .bytes = buffer.size()};
+    kept->push_back(std::move(buffer));
+    return block;
+  }
+  return std::nullopt;
 }
 
 }  // namespace pipeserve

@@ -37,13 +37,17 @@ class ShmSpace {
   // Errors: kUnavailable (no such listener: the agent is on another host), kPermissionDenied.
   Status Offer(const std::string& address, uint64_t epoch, const ShmRingMemory& ring) const;
 
-  // Where `tensor` lies, which is copied unless it lies in an area already. `kept` holds what has
-  // to stay until every rank has run the call. Errors: kResourceExhausted.
+  // Where `tensor` lies, which is copied unless it lies in an area already, or was copied for an
+  // earlier call. `kept` holds what has to stay until every rank has run the call. Errors:
+  // kResourceExhausted.
   Result<ShmBlock> Place(const Tensor& tensor, std::vector<Buffer>* kept);
 
+  ShmHeap& inputs() { return *inputs_; }
   ShmHeap& outputs() { return *outputs_; }
 
  private:
+  std::optional<ShmBlock> Find(const Tensor& tensor, std::vector<Buffer>* kept) const;
+
   ShmSpace(std::shared_ptr<ShmHeap> inputs, std::shared_ptr<ShmHeap> outputs)
       : inputs_(std::move(inputs)), outputs_(std::move(outputs)) {}
 

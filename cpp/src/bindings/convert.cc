@@ -52,9 +52,22 @@ PyObject* MarkedOwner(const Buffer& buffer) {
   return (owner & 1) == 0 ? nullptr : reinterpret_cast<PyObject*>(owner & ~uintptr_t{1});
 }
 
+constexpr char kViewedTensor[] = "pipeserve_native.Tensor";  // Names the capsule under a view.
+
+// The tensor that `array` is a view of, all of it and not writeable; null for any other array.
+const Tensor* ViewedTensor(const py::array& array) {
+  if (array.writeable() || !PyCapsule_IsValid(array.base().ptr(), kViewedTensor)) return nullptr;
+  const auto* tensor =
+      static_cast<const Tensor*>(PyCapsule_GetPointer(array.base().ptr(), kViewedTensor));
+  const bool whole =
+      array.data() == tensor->data() && static_cast<size_t>(array.nbytes()) == tensor->byte_size();
+  return whole ? tensor : nullptr;
+}
+
 Result<Tensor> WrapArray(py::array array, DataType dtype) {
   std::vector<int64_t> dims(array.shape(), array.shape() + array.ndim());
   PIPESERVE_ASSIGN_OR_RETURN(const Shape shape, Shape::Create(dims));
+  if (const Tensor* tensor = ViewedTensor(array)) return Tensor(dtype, shape, tensor->buffer());
   void* data = const_cast<void*>(array.data());
   const auto size = static_cast<size_t>(array.nbytes());
   PyObject* owner = array.release().ptr();
@@ -117,8 +130,9 @@ Result<Tensor> ScalarTensor(py::handle value, const Shape& shape) {
 // A view of the tensor's bytes that keeps them alive.
 py::array View(const Tensor& tensor) {
   const auto dims = tensor.shape().dims();
-  const py::capsule keep(new Tensor(tensor),
-                         [](void* object) { delete static_cast<Tensor*>(object); });
+  const py::capsule keep(new Tensor(tensor), kViewedTensor, [](PyObject* capsule) {
+    delete static_cast<Tensor*>(PyCapsule_GetPointer(capsule, kViewedTensor));
+  });
   return py::array(ToDtype(tensor.dtype()), std::vector<py::ssize_t>(dims.begin(), dims.end()), {},
                    tensor.data(), keep);
 }

@@ -17,9 +17,11 @@ struct Buffer::Control {
   void* owner = nullptr;
   const std::byte* data = nullptr;
   size_t size = 0;
+  std::atomic<const BufferCompanion*> companion{nullptr};
 
   void Unref() {
     if (references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    delete companion.load(std::memory_order_acquire);
     if (block_size == 0) {
       if (release) release();
       delete this;
@@ -65,6 +67,8 @@ Buffer Buffer::Allocate(size_t size) {
   void* block = BufferPool::Global().Allocate(block_size);
   auto* control = new (block) Control;
   control->block_size = block_size;
+  control->data = static_cast<std::byte*>(block) + kHeader;
+  control->size = size;
   return Buffer(control, static_cast<std::byte*>(block) + kHeader, size);
 }
 
@@ -91,9 +95,22 @@ Buffer Buffer::Slice(size_t offset, size_t size) const {
   return slice;
 }
 
-void* Buffer::owner() const {
-  if (control_ == nullptr || control_->data != data_ || control_->size != size_) return nullptr;
-  return control_->owner;
+bool Buffer::is_whole() const {
+  return control_ != nullptr && control_->data == data_ && control_->size == size_;
+}
+
+void* Buffer::owner() const { return is_whole() ? control_->owner : nullptr; }
+
+bool Buffer::Attach(std::unique_ptr<const BufferCompanion> companion) const {
+  if (!is_whole()) return false;
+  const BufferCompanion* none = nullptr;
+  if (!control_->companion.compare_exchange_strong(none, companion.get())) return false;
+  companion.release();
+  return true;
+}
+
+const BufferCompanion* Buffer::companion() const {
+  return is_whole() ? control_->companion.load(std::memory_order_acquire) : nullptr;
 }
 
 bool Buffer::unique() const {

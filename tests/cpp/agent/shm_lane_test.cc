@@ -141,6 +141,26 @@ TEST_F(ShmLaneTest, InputsAreWrittenOnceForAllRanksAndNeverWhenTheyAreThere) {
   EXPECT_EQ(space_->outputs().free_bytes(), free);
 }
 
+TEST_F(ShmLaneTest, ATensorIsCopiedOnceHoweverManyCallsTakeIt) {
+  size_t free = 0;
+  {
+    const Tensor tensor = Tensor::Of<float>({2}, {1, 2});
+    std::vector<Buffer> kept;
+    const auto first = space_->Place(tensor, &kept);
+    ASSERT_OK(first);
+    free = space_->inputs().free_bytes();
+    const auto second = space_->Place(tensor, &kept);
+    ASSERT_OK(second);
+    EXPECT_EQ(first->offset, second->offset);
+    EXPECT_EQ(space_->inputs().free_bytes(), free);
+
+    const auto next_epoch = *ShmSpace::Create(kGraphs);
+    ASSERT_OK(next_epoch->Place(tensor, &kept));  // Has memory of its own.
+    EXPECT_LT(next_epoch->inputs().free_bytes(), next_epoch->inputs().memory().size());
+  }
+  EXPECT_GT(space_->inputs().free_bytes(), free) << "the copy goes with the tensor";
+}
+
 TEST_F(ShmLaneTest, OutputsGiveTheirBytesBack) {
   const size_t all = space_->outputs().free_bytes();
   for (uint64_t sequence = 1; sequence <= 3 * kCallWindow; ++sequence) {

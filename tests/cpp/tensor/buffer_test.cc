@@ -45,6 +45,47 @@ TEST(BufferTest, OnlyTheWholeWrappedBufferKnowsItsOwner) {
   EXPECT_EQ(Buffer::Allocate(4).owner(), nullptr);
 }
 
+struct Note final : BufferCompanion {
+  explicit Note(std::atomic<int>* count) : alive(count) { ++*alive; }
+  ~Note() override { --*alive; }
+  std::atomic<int>* alive;
+};
+
+TEST(BufferTest, ACompanionLivesAsLongAsTheBytes) {
+  std::atomic<int> alive = 0;
+  {
+    Buffer buffer = Buffer::Allocate(64);
+    const Buffer other = buffer, slice = buffer.Slice(0, 4);
+    EXPECT_EQ(buffer.companion(), nullptr);
+    EXPECT_FALSE(slice.Attach(std::make_unique<Note>(&alive)));
+    EXPECT_TRUE(buffer.Attach(std::make_unique<Note>(&alive)));
+    EXPECT_FALSE(other.Attach(std::make_unique<Note>(&alive))) << "it has one already";
+    EXPECT_EQ(other.companion(), buffer.companion());
+    EXPECT_EQ(slice.companion(), nullptr);
+    buffer = Buffer();
+    EXPECT_EQ(alive, 1);
+  }
+  EXPECT_EQ(alive, 0);
+  EXPECT_FALSE(Buffer().Attach(std::make_unique<Note>(&alive)));
+}
+
+TEST(BufferTest, ThreadsAttachOneCompanion) {
+  std::atomic<int> alive = 0;
+  std::atomic<int> attached = 0;
+  {
+    const Buffer buffer = Buffer::Allocate(64);
+    std::vector<std::unique_ptr<Note>> notes;
+    for (int t = 0; t < 4; ++t) notes.push_back(std::make_unique<Note>(&alive));
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] { attached += buffer.Attach(std::move(notes[t])); });
+    }
+    threads.clear();
+    EXPECT_EQ(attached, 1);
+  }
+  EXPECT_EQ(alive, 0);
+}
+
 TEST(BufferPoolTest, SteadyUseTakesNothingFromTheSystem) {
   { Buffer::Allocate(5000); }
   const size_t before = BufferPool::Global().system_allocations();
