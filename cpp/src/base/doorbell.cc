@@ -26,6 +26,10 @@ bool SleepWhile(std::atomic<uint32_t>& word, uint32_t seen, Deadline deadline) {
          errno != ETIMEDOUT;
 }
 
+void Wake(std::atomic<uint32_t>& word, uint32_t sleepers) {
+  syscall(SYS_futex, &word, FUTEX_WAKE, sleepers, nullptr, nullptr, 0);
+}
+
 void Relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -38,8 +42,12 @@ void Doorbell::RingUpTo(uint32_t sleepers) {
   // Either this sees the sleeper that has announced itself, or the sleeper's last look at the
   // value, in the kernel, sees this change: both sides write before they read, in one total order.
   value_.fetch_add(1, std::memory_order_seq_cst);
-  if (sleepers_.load(std::memory_order_seq_cst) == 0) return;
-  syscall(SYS_futex, &value_, FUTEX_WAKE, sleepers, nullptr, nullptr, 0);
+  if (sleepers_.load(std::memory_order_seq_cst) != 0) Wake(value_, sleepers);
+}
+
+void Doorbell::Alarm() {
+  value_.fetch_add(1, std::memory_order_seq_cst);
+  Wake(value_, kAll);
 }
 
 bool Doorbell::WaitWhile(uint32_t seen, Deadline deadline, Duration spin) {

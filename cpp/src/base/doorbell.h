@@ -27,6 +27,10 @@ class alignas(64) Doorbell {
   void Ring() { RingUpTo(kAll); }
   void RingOne() { RingUpTo(1); }
 
+  // Changes the value and wakes all sleepers even if none seems to be there: for the end of
+  // everything, when a hostile peer may have written to this.
+  void Alarm();
+
   // Waits until the value is not `seen`: false when the deadline passed before. Watches the value
   // for `spin` before it sleeps, which pays only while the ringer runs on another core.
   [[nodiscard]] bool WaitWhile(uint32_t seen, Deadline deadline, Duration spin = Duration::zero());

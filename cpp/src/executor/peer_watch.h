@@ -29,7 +29,8 @@ class PeerWatch {
   const std::span<const Socket> sockets_;
   const std::function<void()> on_gone_;
   std::vector<std::atomic<bool>> gone_;
-  std::jthread thread_;  // Last: it uses the others.
+  std::vector<pollfd> polled_;  // By rank; those that are gone have no descriptor.
+  std::jthread thread_;         // Last: it uses the others.
 };
 
 }  // namespace pipeserve

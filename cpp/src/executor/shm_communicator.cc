@@ -45,7 +45,7 @@ ShmCommunicator::ShmCommunicator(int rank, std::vector<Socket> sockets, ShmSegme
       sockets_(std::move(sockets)),
       segment_(std::move(segment)),
       sequences_(sockets_.size()),
-      watch_(sockets_, [this] { RingAll(); }) {
+      watch_(sockets_, [this] { AlarmAll(); }) {
   for (auto& readers : readers_) readers.reserve(sockets_.size());
   pieces_.reserve(sockets_.size());
 }
@@ -232,10 +232,10 @@ int ShmCommunicator::FirstGone(std::span<const int32_t> group) const {
   return gone == group.end() ? -1 : *gone;
 }
 
-void ShmCommunicator::RingAll() const {
+void ShmCommunicator::AlarmAll() const {
   for (int each = 0; each < size(); ++each) {
-    segment_.complete(each).Ring();
-    segment_.finished(each).Ring();
+    segment_.complete(each).Alarm();
+    segment_.finished(each).Alarm();
   }
 }
 
@@ -244,7 +244,7 @@ void ShmCommunicator::RingAll() const {
 void ShmCommunicator::Disconnect(const Status&) {
   disconnected_.store(true);
   for (const Socket& socket : sockets_) ResetConnection(socket);
-  RingAll();
+  AlarmAll();
 }
 
 }  // namespace pipeserve

@@ -66,7 +66,7 @@ class ShmCommunicator final : public ExchangeCommunicator {
   Result<bool> HasFinished(const Reader& reader) const;
   Status CheckHeaders(std::span<const int32_t> group, const PieceHeader& header) const;
   int FirstGone(std::span<const int32_t> group) const;
-  void RingAll() const;
+  void AlarmAll() const;
 
   const std::vector<Socket> sockets_;
   const ShmSegment segment_;

@@ -118,5 +118,17 @@ TEST_F(DoorbellTest, KilledSleeperDoesNotDisturbTheOthers) {
   EXPECT_TRUE(there_->WaitWhile(0, Soon()));
 }
 
+TEST_F(DoorbellTest, AlarmIsHeardEvenIfTheSleepersAreNotCounted) {
+  std::jthread sleeper([this] {
+    back_->Ring();
+    EXPECT_TRUE(there_->WaitWhile(0, Soon()));
+  });
+  ASSERT_TRUE(back_->WaitWhile(0, Soon()));
+  // As a hostile peer would, when the sleeper has counted itself.
+  auto& sleepers = reinterpret_cast<std::atomic<uint32_t>*>(there_)[1];
+  while (sleepers.exchange(0) == 0) std::this_thread::yield();
+  there_->Alarm();
+}
+
 }  // namespace
 }  // namespace pipeserve

@@ -81,7 +81,7 @@ TEST(AllocationTest, CollectivesOfOneHost) {
     return JoinCollectives(listeners[rank], rank, peers, 1, Deadline(), Collectives::kSharedMemory);
   };
   const auto use = [](Communicator& self, std::vector<float>& data, int times) {
-    static thread_local std::array<float, 1000> all;
+    std::array<float, 1000> all{};
     bool ok = true;
     for (int i = 0; i < times && ok; ++i) {
       ok = self.AllReduceSum({}, DataType::kFloat32, data.data(), data.data(), 1000, Deadline())
