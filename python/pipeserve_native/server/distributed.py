@@ -113,12 +113,12 @@ def startup_agents(
     dec_key: bytes | None = None,
     dec_mode: str = "AES-GCM",
     *,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
     ``model_files``: per agent its files; the index within them is the subgraph number.
-    ``threads``: of one graph call in one agent.
+    ``threads``: of one graph call in one agent; None divides this machine's cores by its agents.
     The process then lives until an agent ends, SIGINT or SIGTERM; no agent outlives it.
     """
     _checks.check_str("distributed_address", distributed_address)
@@ -128,7 +128,7 @@ def startup_agents(
     if group_config_files is not None:
         groups = _checks.check_nested_str_list("group_config_files", group_config_files)
     key, mode = _checks.check_decryption(dec_key, dec_mode)
-    _checks.check_int("threads", threads, 1)
+    _checks.check_threads(threads)
     _launcher.startup_agents(
         _launcher.Request(
             distributed_address=distributed_address,
