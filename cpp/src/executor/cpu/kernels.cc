@@ -11,8 +11,8 @@ constexpr int64_t kTileRows = 128;
 constexpr int64_t kTileColumns = 256;
 constexpr int64_t kTileDepth = 256;
 // A row times a matrix walks along the rows of the matrix: long runs, at most so deep in float32.
-constexpr int64_t kRowColumns = 512;
-constexpr int64_t kRowDepth = 64;
+constexpr int64_t kRowColumns = 1024;
+constexpr int64_t kRowDepth = 32;
 
 int64_t TileColumns(const MatMulShape& shape) { return shape.m == 1 ? kRowColumns : kTileColumns; }
 int64_t TilesOf(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }

@@ -12,15 +12,12 @@ namespace {
 // A tile is at most 128 x 256; this deep, Eigen's packed operands fit the stack.
 constexpr int64_t kDepth = 256;
 
-template <typename T>
-using RowMajor = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <typename T>
-using View = Eigen::Map<RowMajor<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
-template <typename T>
-using ConstView = Eigen::Map<const RowMajor<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
+using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using View = Eigen::Map<RowMajor, Eigen::Unaligned, Eigen::OuterStride<>>;
+using ConstView = Eigen::Map<const RowMajor, Eigen::Unaligned, Eigen::OuterStride<>>;
 
 template <typename A, typename B>
-void Multiply(const A& a, const B& b, View<float>& y, bool accumulate) {
+void Multiply(const A& a, const B& b, View& y, bool accumulate) {
   if (accumulate) {
     y.noalias() += a * b;
   } else {
@@ -30,11 +27,11 @@ void Multiply(const A& a, const B& b, View<float>& y, bool accumulate) {
 
 void MultiplyWide(int64_t k, const Stored<float>& a, const Stored<float>& b,
                   const Target<float>& y) {
-  View<float> out(y.data, y.rows, y.columns, Eigen::OuterStride<>(y.stride));
-  const ConstView<float> left(a.data, a.transposed ? k : y.rows, a.transposed ? y.rows : k,
-                              Eigen::OuterStride<>(a.stride));
-  const ConstView<float> right(b.data, b.transposed ? y.columns : k, b.transposed ? k : y.columns,
-                               Eigen::OuterStride<>(b.stride));
+  View out(y.data, y.rows, y.columns, Eigen::OuterStride<>(y.stride));
+  const ConstView left(a.data, a.transposed ? k : y.rows, a.transposed ? y.rows : k,
+                       Eigen::OuterStride<>(a.stride));
+  const ConstView right(b.data, b.transposed ? y.columns : k, b.transposed ? k : y.columns,
+                        Eigen::OuterStride<>(b.stride));
   if (a.transposed) {
     if (b.transposed) return Multiply(left.transpose(), right.transpose(), out, y.accumulate);
     return Multiply(left.transpose(), right, out, y.accumulate);
@@ -122,6 +119,28 @@ void MatMul(const MatMulShape& shape, const MatMulArguments& arguments, int64_t 
   Follow(arguments, tile, y.data, y.stride);
 }
 
+void WidenRun(const Eigen::half* from, float* to, int64_t count) {
+  int64_t i = 0;
+#ifdef __F16C__
+  for (; i + 8 <= count; i += 8) {
+    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i));
+    _mm256_storeu_ps(to + i, _mm256_cvtph_ps(halves));
+  }
+#endif
+  for (; i < count; ++i) to[i] = static_cast<float>(from[i]);
+}
+
+void NarrowRun(const float* from, Eigen::half* to, int64_t count) {
+  int64_t i = 0;
+#ifdef __F16C__
+  for (; i + 8 <= count; i += 8) {
+    const __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), halves);
+  }
+#endif
+  for (; i < count; ++i) to[i] = static_cast<Eigen::half>(from[i]);
+}
+
 // Widens `rows` x `columns` of what `part` stands for into `scratch`, in the order it is stored.
 Stored<float> Widen(const Stored<Eigen::half>& part, int64_t rows, int64_t columns,
                     float* scratch) {
@@ -130,8 +149,9 @@ Stored<float> Widen(const Stored<Eigen::half>& part, int64_t rows, int64_t colum
     rows = columns;
     columns = swapped;
   }
-  const ConstView<Eigen::half> from(part.data, rows, columns, Eigen::OuterStride<>(part.stride));
-  View<float>(scratch, rows, columns, Eigen::OuterStride<>(columns)) = from.cast<float>();
+  for (int64_t i = 0; i < rows; ++i) {
+    WidenRun(part.data + i * part.stride, scratch + i * columns, columns);
+  }
   return {scratch, columns, part.transposed};
 }
 
@@ -152,9 +172,9 @@ void MatMulHalf(const MatMulShape& shape, const MatMulArguments& arguments, int6
                  Widen(Part(b, k, tile.column), deep, tile.columns, wide_b), sum);
   }
   half* y = static_cast<half*>(arguments.y) + tile.row * shape.n + tile.column;
-  View<half>(y, tile.rows, tile.columns, Eigen::OuterStride<>(shape.n)) =
-      ConstView<float>(sums, tile.rows, tile.columns, Eigen::OuterStride<>(tile.columns))
-          .template cast<half>();
+  for (int64_t i = 0; i < tile.rows; ++i) {
+    NarrowRun(sums + i * tile.columns, y + i * shape.n, tile.columns);
+  }
   Follow(arguments, tile, y, shape.n);
 }
 
