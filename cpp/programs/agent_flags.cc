@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/available_cores.h"
 #include "base/str_cat.h"
 
 namespace pipeserve {
@@ -22,7 +23,8 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --model FILE         a model file; the n-th one is subgraph n
   --group-config FILE  the rank's communication groups
   --listen IP:PORT     where the other ranks reach this one (default: 127.0.0.1:0)
-  --threads N          threads of one graph call (default: 1)
+  --threads N          threads of one graph call (default: the cores divided by --local-ranks)
+  --local-ranks N      ranks that share this machine's cores (default: --rank-size)
   --collectives WAY    what carries the ranks' collectives: auto (default: shared memory if all
                        ranks are on one host, else sockets), shm or socket
   --key-fd N           read the decryption key, raw, from this descriptor
@@ -43,6 +45,7 @@ enum Flag : int {
   kGroupConfig,
   kListen,
   kThreads,
+  kLocalRanks,
   kCollectives,
   kKeyFd,
   kDecMode,
@@ -61,6 +64,7 @@ constexpr option kOptions[] = {
     {"group-config", required_argument, nullptr, kGroupConfig},
     {"listen", required_argument, nullptr, kListen},
     {"threads", required_argument, nullptr, kThreads},
+    {"local-ranks", required_argument, nullptr, kLocalRanks},
     {"collectives", required_argument, nullptr, kCollectives},
     {"key-fd", required_argument, nullptr, kKeyFd},
     {"dec-mode", required_argument, nullptr, kDecMode},
@@ -124,6 +128,8 @@ Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
       return OkStatus();
     case kThreads:
       return ParseNumber("--threads", value, 1, &flags->threads);
+    case kLocalRanks:
+      return ParseNumber("--local-ranks", value, 1, &flags->local_ranks);
     case kCollectives:
       return ParseCollectives(value, &flags->collectives);
     case kKeyFd:
@@ -171,6 +177,8 @@ Result<AgentFlags> ParseAgentFlags(int argc, char** argv) {
   if (flags.help || flags.version) return flags;
   if (optind < argc) return InvalidArgument(StrCat("unexpected argument '", argv[optind], "'"));
   PIPESERVE_RETURN_IF_ERROR(CheckComplete(flags));
+  if (flags.local_ranks == 0) flags.local_ranks = flags.rank_size;
+  if (flags.threads == 0) flags.threads = ShareOfCores(AvailableCores(), flags.local_ranks);
   return flags;
 }
 

@@ -20,7 +20,8 @@ struct AgentFlags {
   std::vector<std::string> models;  // Indexed by subgraph.
   std::string group_config;         // Empty: none.
   std::string listen = "127.0.0.1:0";
-  int threads = 1;
+  int threads = 0;
+  int local_ranks = 0;
   Collectives collectives = Collectives::kAuto;
   int launcher_fd = -1;
   int status_fd = -1;
@@ -30,7 +31,7 @@ struct AgentFlags {
 
 extern const char kAgentUsage[];
 
-// Errors: kInvalidArgument, naming the flag.
+// The flags with all defaults filled in. Errors: kInvalidArgument, naming the flag.
 Result<AgentFlags> ParseAgentFlags(int argc, char** argv);
 
 }  // namespace pipeserve

@@ -87,9 +87,10 @@ Result<std::unique_ptr<CpuExecutor>> LoadExecutor(const AgentFlags& flags) {
     PIPESERVE_ASSIGN_OR_RETURN(Graph graph, ReadMindir(model, options));
     graphs.push_back(std::move(graph));
   }
-  return CpuExecutor::Create(
-      std::move(graphs),
-      {.threads = flags.threads, .communicator = nullptr, .rank_size = flags.rank_size});
+  return CpuExecutor::Create(std::move(graphs), {.threads = flags.threads,
+                                                 .communicator = nullptr,
+                                                 .rank_size = flags.rank_size,
+                                                 .kernels = nullptr});
 }
 
 // Waits for a signal or the launcher's end and stops the session; ends when `done_fd` is readable.

@@ -67,6 +67,11 @@ def check_int(name: str, value: Any, minimum: int | None = None, maximum: int | 
     return _check_range(f"Parameter '{name}'", value, minimum, maximum)
 
 
+def check_threads(value: Any) -> int | None:
+    """Threads of one graph call; None leaves it to the number of cores."""
+    return None if value is None else check_int("threads", value, 1)
+
+
 def check_port(name: str, value: Any) -> int:
     """A port number."""
     return check_int(name, value, 1, 65535)

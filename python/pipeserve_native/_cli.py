@@ -44,7 +44,9 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("--wait-agents", type=int, default=0, metavar="SECONDS")
     parser.add_argument("--max-inflight", type=int, default=4, help="requests that run at once")
     parser.add_argument("--max-msg-mb", type=int, default=100, help="size limit of a message")
-    parser.add_argument("--threads", type=int, default=1, help="of one graph call in this process")
+    parser.add_argument(
+        "--threads", type=int, help="of one graph call in this process (default: all cores)"
+    )
     parser.add_argument(
         "--call-timeout",
         type=float,
@@ -139,7 +141,9 @@ def _add_agent(commands: Any) -> None:
     parser.add_argument("--start-port", type=int, default=7000)
     parser.add_argument("--agent-ip", help="with --rank-start")
     parser.add_argument("--rank-start", type=int, help="with --agent-ip")
-    parser.add_argument("--threads", type=int, default=1, help="of one graph call")
+    parser.add_argument(
+        "--threads", type=int, help="of one graph call (default: cores divided by agents)"
+    )
     parser.add_argument(
         "--collectives",
         choices=_checks.COLLECTIVES,

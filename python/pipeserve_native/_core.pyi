@@ -97,7 +97,7 @@ class Server:
         model_files: list[str],
         key: bytes | None,
         mode: str,
-        threads: int,
+        threads: int | None,
     ) -> None: ...
     def start_distributed(
         self,
@@ -193,7 +193,7 @@ class GraphBuilder:
     def save_sharded(self, directory: str, rank_size: int) -> None: ...
 
 class Model:
-    def __init__(self, path: str, *, key: bytes, mode: str, threads: int) -> None: ...
+    def __init__(self, path: str, *, key: bytes, mode: str, threads: int | None) -> None: ...
     @property
     def inputs(self) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]: ...
     @property

@@ -50,7 +50,7 @@ class Request:
     rank_start: int | None
     key: bytes | None
     mode: str
-    threads: int
+    threads: int | None
     collectives: str
 
 
@@ -194,7 +194,10 @@ def _commands(
         for file in request.group_config_files[index] if request.group_config_files else []:
             command += ["--group-config", file]
         command += ["--listen", f"{place.ip}:{request.agent_start_port + index}"]
-        command += ["--rank-size", str(config.rank_size), "--threads", str(request.threads)]
+        command += ["--rank-size", str(config.rank_size)]
+        command += ["--local-ranks", str(len(place.ranks))]
+        if request.threads is not None:
+            command += ["--threads", str(request.threads)]
         command += ["--dec-mode", request.mode, "--collectives", request.collectives]
         yield command
 

@@ -35,10 +35,10 @@ class Model:
         *,
         dec_key: bytes | None = None,
         dec_mode: str = "AES-GCM",
-        threads: int = 1,
+        threads: int | None = None,
     ) -> None:
         key, mode = _checks.check_decryption(dec_key, dec_mode)
-        _checks.check_int("threads", threads, 1)
+        _checks.check_threads(threads)
         self._model = _core.Model(os.fspath(path), key=key or b"", mode=mode, threads=threads)
 
     @property

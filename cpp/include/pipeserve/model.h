@@ -15,7 +15,7 @@ namespace pipeserve {
 struct ModelOptions {
   std::string decryption_key;               // Empty: not encrypted.
   std::string decryption_mode = "AES-GCM";  // Or "AES-CBC".
-  int threads = 1;
+  std::optional<int> threads;               // Of one run; without, the cores this process may use.
 };
 
 // Thread-safe.

@@ -38,7 +38,7 @@ struct DecryptionOptions {
 struct LocalServableOptions {
   std::vector<std::string> model_files;  // Paths; the index is the subgraph number.
   std::optional<DecryptionOptions> decryption;
-  int threads = 1;  // Of one graph call.
+  std::optional<int> threads;  // Of one graph call; without, the cores this process may use.
 };
 
 // A servable whose graphs run in agents, one per rank.

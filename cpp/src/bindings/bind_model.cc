@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,8 @@ namespace {
 
 using ModelPtr = std::unique_ptr<Model, DeleteWithoutGil>;
 
-ModelPtr LoadModel(const std::string& path, std::string key, std::string mode, int threads) {
+ModelPtr LoadModel(const std::string& path, std::string key, std::string mode,
+                   std::optional<int> threads) {
   const ModelOptions options{std::move(key), std::move(mode), threads};
   return ModelPtr(Unwrap(WithoutGil([&] { return Model::Load(path, options); })).release());
 }

@@ -30,7 +30,8 @@ ServerPtr MakeServer(int max_inflight, size_t max_enqueued_requests) {
 }
 
 void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string> model_files,
-               const std::optional<std::string>& key, const std::string& mode, int threads) {
+               const std::optional<std::string>& key, const std::string& mode,
+               std::optional<int> threads) {
   LocalServableOptions options{std::move(model_files), std::nullopt, threads};
   if (key) options.decryption = DecryptionOptions{*key, mode};
   Unwrap(WithoutGil([&] { return server.LoadLocal(spec, options); }));

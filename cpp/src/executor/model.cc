@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/available_cores.h"
 #include "base/str_cat.h"
 #include "executor/cpu/cpu_executor.h"
 #include "graph/model_file.h"
@@ -39,8 +40,9 @@ Result<std::unique_ptr<Model>> Model::Load(const std::string& path, const ModelO
   PIPESERVE_ASSIGN_OR_RETURN(Graph graph, ReadMindir(path, read));
   std::vector<Graph> graphs;
   graphs.push_back(std::move(graph));
-  auto executor =
-      CpuExecutor::Create(std::move(graphs), CpuExecutorOptions{options.threads, nullptr, 1});
+  auto executor = CpuExecutor::Create(
+      std::move(graphs),
+      CpuExecutorOptions{options.threads.value_or(AvailableCores()), nullptr, 1});
   if (!executor.ok()) return executor.status().WithContext(path);
   return std::unique_ptr<Model>(new Model(std::make_unique<Impl>(*std::move(executor))));
 }

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/available_cores.h"
 #include "base/mutex.h"
 #include "base/malloc_tuning.h"
 #include "base/str_cat.h"
@@ -51,7 +52,7 @@ Result<std::shared_ptr<Servable>> BuildLocal(const ServableSpec& spec,
     graphs.push_back(std::move(graph));
   }
   CpuExecutorOptions cpu;
-  cpu.threads = options.threads;
+  cpu.threads = options.threads.value_or(AvailableCores());
   PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Executor> executor,
                              CpuExecutor::Create(std::move(graphs), cpu));
   PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,

@@ -33,7 +33,7 @@ class ServableStartConfig:
         dec_key: bytes | None = None,
         dec_mode: str = "AES-GCM",
         *,
-        threads: int = 1,
+        threads: int | None = None,
     ) -> None:
         self._servable_directory = _checks.check_str("servable_directory", servable_directory)
         self._servable_name = _checks.check_str("servable_name", servable_name)
@@ -43,7 +43,7 @@ class ServableStartConfig:
             _checks.check_str("device_type", device_type)
         self._device_type = device_type or "None"
         self._dec_key, self._dec_mode = _checks.check_decryption(dec_key, dec_mode)
-        self._threads = _checks.check_int("threads", threads, 1)
+        self._threads = _checks.check_threads(threads)
 
     @property
     def servable_directory(self) -> str:
@@ -81,8 +81,8 @@ class ServableStartConfig:
         return self._dec_mode
 
     @property
-    def threads(self) -> int:
-        """Threads of one graph call."""
+    def threads(self) -> int | None:
+        """Threads of one graph call; None is one for each core this process may use."""
         return self._threads
 
 

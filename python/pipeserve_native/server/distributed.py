@@ -140,13 +140,13 @@ def startup_agents(
     dec_key: bytes | None = None,
     dec_mode: str = "AES-GCM",
     *,
-    threads: int = 1,
+    threads: int | None = None,
     collectives: str = "auto",
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
     ``model_files``: per agent its files; the index within them is the subgraph number.
-    ``threads``: of one graph call in one agent.
+    ``threads``: of one graph call in one agent; None divides this machine's cores by its agents.
     ``collectives``: what carries what the ranks tell each other: ``"shm"``, ``"socket"``, or
     ``"auto"`` for shared memory if all ranks are on one host.
     The process then lives until an agent ends, SIGINT or SIGTERM; no agent outlives it.
@@ -158,7 +158,7 @@ def startup_agents(
     if group_config_files is not None:
         groups = _checks.check_nested_str_list("group_config_files", group_config_files)
     key, mode = _checks.check_decryption(dec_key, dec_mode)
-    _checks.check_int("threads", threads, 1)
+    _checks.check_threads(threads)
     _checks.check_collectives(collectives)
     _launcher.startup_agents(
         _launcher.Request(

@@ -5,6 +5,7 @@
 #include "base/mutex.h"
 #include "base/str_cat.h"
 #include "executor/cpu/graph_runner.h"
+#include "executor/cpu/kernel_choice.h"
 
 namespace pipeserve {
 namespace {
@@ -79,11 +80,15 @@ CpuExecutor::~CpuExecutor() = default;
 Result<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(std::vector<Graph> graphs,
                                                          const CpuExecutorOptions& options) {
   PIPESERVE_RETURN_IF_ERROR(CheckOptions(options));
+  PlanOptions plan{options.kernels, options.threads, options.rank_size};
+  if (plan.kernels == nullptr) {
+    PIPESERVE_ASSIGN_OR_RETURN(plan.kernels, kernels::ChooseKernels());
+  }
   auto impl = std::make_unique<Impl>(options);
   for (Graph& graph : graphs) {
     const auto id = static_cast<GraphId>(impl->runners_.size());
     const std::string name = graph.name;
-    auto runner = GraphRunner::Create(id, std::move(graph), {options.threads, options.rank_size});
+    auto runner = GraphRunner::Create(id, std::move(graph), plan);
     if (!runner.ok()) return runner.status().WithContext(StrCat("graph ", id, " (", name, ")"));
     impl->runners_.push_back(*std::move(runner));
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "executor/communicator.h"
+#include "executor/cpu/kernels.h"
 #include "executor/executor.h"
 
 namespace pipeserve {
@@ -14,6 +15,8 @@ struct CpuExecutorOptions {
   // Null outside a group; then a graph with collectives over more than one rank is refused.
   std::shared_ptr<Communicator> communicator;
   int rank_size = 1;  // Ranks of the servable; what a world group has.
+  // Null: those of kernels::ChooseKernels().
+  const kernels::KernelTable* kernels = nullptr;
 };
 
 // Plans the memory of every graph once: kernels, offsets and workspaces. A graph with unknown
@@ -22,7 +25,8 @@ struct CpuExecutorOptions {
 // collectives is run by one thread at a time (the caller sees to the order among ranks).
 class CpuExecutor final : public Executor {
  public:
-  // Errors: kInvalidArgument, kUnimplemented (a data type that an operator has no kernel for).
+  // Errors: kInvalidArgument (see also kernels::ChooseKernels()), kUnimplemented (a data type that
+  // an operator has no kernel for).
   static Result<std::unique_ptr<CpuExecutor>> Create(std::vector<Graph> graphs,
                                                      const CpuExecutorOptions& options = {});
   ~CpuExecutor() override;

@@ -1,8 +1,10 @@
 // Steps that compute: MatMul, element-wise operators with and without broadcasting.
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "executor/cpu/elements.h"
+#include "executor/cpu/fusion.h"
 #include "executor/cpu/kernels.h"
 #include "executor/cpu/step.h"
 
@@ -10,23 +12,34 @@ namespace pipeserve {
 namespace {
 
 using kernels::BroadcastShape;
+using kernels::Following;
 using kernels::MatMulShape;
 
 // Below these a helper thread costs more than it brings.
 constexpr int64_t kMultiplicationsPerThread = 1 << 20;
 constexpr int64_t kElementsPerThread = 1 << 16;
 
+// What follows a product, with where the rows that are added lie.
+struct FollowingRow {
+  kernels::FollowingStep step;
+  Location row;
+};
+
 class MatMulStep final : public Step {
  public:
-  MatMulStep(const StepContext& context, const MatMulShape& shape, kernels::Element element)
-      : a_(context.from[0]),
-        b_(context.from[1]),
-        y_(context.to[0]),
-        shape_(shape),
-        kernel_(kernels::SelectMatMul(element)),
-        tiles_(kernels::MatMulTiles(shape)),
-        tile_scratch_(kernels::MatMulScratchBytes(shape, element)),
-        members_(context.threads) {
+  MatMulStep(const StepContext& context, const MatMulShape& shape, kernels::Element element,
+             std::vector<FollowingRow> following)
+      : y_(context.to[0]),
+        // A matrix times a column is computed as a row times the matrix.
+        exchanged_(shape.n == 1 && shape.m > 1),
+        shape_(exchanged_ ? kernels::Exchanged(shape) : shape),
+        a_(context.from[exchanged_ ? 1 : 0]),
+        b_(context.from[exchanged_ ? 0 : 1]),
+        kernel_(context.kernels.matmul(element)),
+        tiles_(kernels::MatMulTiles(shape_)),
+        tile_scratch_(kernels::MatMulScratchBytes(shape_, element)),
+        members_(context.threads),
+        following_(std::move(following)) {
     const int64_t work = shape.m * shape.n * shape.k / std::max<int64_t>(tiles_, 1);
     grain_ = std::max<int64_t>(1, kMultiplicationsPerThread / std::max<int64_t>(work, 1));
   }
@@ -34,24 +47,32 @@ class MatMulStep final : public Step {
   size_t scratch_bytes() const override { return tile_scratch_ * static_cast<size_t>(members_); }
 
   Status Run(const Frame& frame) const override {
-    const std::byte* a = frame.Read(a_);
-    const std::byte* b = frame.Read(b_);
-    std::byte* y = frame.Write(y_);
-    std::byte* scratch = Scratch(frame);
+    std::array<kernels::FollowingStep, kMaxFollowing> following;
+    for (size_t i = 0; i < following_.size(); ++i) {
+      following[i] = following_[i].step;
+      if (following[i].op == Following::kAddRow) following[i].row = frame.Read(following_[i].row);
+    }
+    const kernels::MatMulArguments arguments{frame.Read(a_),   frame.Read(b_),
+                                             frame.Write(y_),  Scratch(frame),
+                                             following.data(), static_cast<int>(following_.size())};
     frame.team->For(tiles_, grain_, [&](int64_t begin, int64_t end, int member) {
-      std::byte* own = scratch + tile_scratch_ * static_cast<size_t>(member);
-      for (int64_t tile = begin; tile < end; ++tile) kernel_(shape_, a, b, y, own, tile);
+      kernels::MatMulArguments own = arguments;
+      own.scratch = Scratch(frame) + tile_scratch_ * static_cast<size_t>(member);
+      for (int64_t tile = begin; tile < end; ++tile) kernel_(shape_, own, tile);
     });
     return OkStatus();
   }
 
  private:
-  const Location a_, b_, y_;
+  const Location y_;
+  const bool exchanged_;
   const MatMulShape shape_;
+  const Location a_, b_;
   const kernels::MatMulKernel kernel_;
   const int64_t tiles_;
   const size_t tile_scratch_;
   const int members_;
+  const std::vector<FollowingRow> following_;
   int64_t grain_ = 1;
 };
 
@@ -143,6 +164,21 @@ kernels::BinaryOp BinaryOpOf(OpType op) {
   return op == OpType::kMul ? kernels::BinaryOp::kMul : kernels::BinaryOp::kAdd;
 }
 
+std::vector<FollowingRow> FollowingRows(const StepContext& context) {
+  std::vector<FollowingRow> rows;
+  for (const FollowingNode& node : context.following) {
+    FollowingRow& row = rows.emplace_back();
+    if (node.op == OpType::kNeg || node.op == OpType::kReLU) {
+      row.step.op = node.op == OpType::kNeg ? Following::kNeg : Following::kReLU;
+      continue;
+    }
+    row.step.op = Following::kAddRow;
+    row.step.row_stride = context.inputs[node.operand].shape.num_elements() == 1 ? 0 : 1;
+    row.row = context.from[node.operand];
+  }
+  return rows;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Step>> MakeMatMulStep(const StepContext& context) {
@@ -151,15 +187,15 @@ Result<std::unique_ptr<Step>> MakeMatMulStep(const StepContext& context) {
   const Shape& y = context.outputs[0].shape;
   const MatMulShape shape{y[0], a[attributes.transpose_a ? 0 : 1], y[1], attributes.transpose_a,
                           attributes.transpose_b};
-  return std::unique_ptr<Step>(
-      std::make_unique<MatMulStep>(context, shape, *ElementOf(context.inputs[0].dtype)));
+  return std::unique_ptr<Step>(std::make_unique<MatMulStep>(
+      context, shape, *ElementOf(context.inputs[0].dtype), FollowingRows(context)));
 }
 
 Result<std::unique_ptr<Step>> MakeUnaryStep(const StepContext& context) {
   const auto op =
       context.node.op == OpType::kNeg ? kernels::UnaryOp::kNeg : kernels::UnaryOp::kReLU;
   return std::unique_ptr<Step>(std::make_unique<UnaryStep>(
-      context, kernels::SelectUnary(op, *ElementOf(context.inputs[0].dtype)),
+      context, context.kernels.unary(op, *ElementOf(context.inputs[0].dtype)),
       context.outputs[0].shape.num_elements()));
 }
 
@@ -173,7 +209,7 @@ Result<std::unique_ptr<Step>> MakeBinaryStep(const StepContext& context) {
     b = BroadcastStrides(context.inputs[1].shape, result.rank());
   }
   const auto kernel =
-      kernels::SelectBinary(BinaryOpOf(context.node.op), *ElementOf(context.inputs[0].dtype));
+      context.kernels.binary(BinaryOpOf(context.node.op), *ElementOf(context.inputs[0].dtype));
   return std::unique_ptr<Step>(
       std::make_unique<BinaryStep>(context, kernel, Collapse(result, a, b)));
 }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/mutex.h"
@@ -13,6 +14,7 @@
 namespace pipeserve {
 
 struct PlanOptions {
+  const kernels::KernelTable* kernels = nullptr;  // Never null in Build().
   int threads = 1;
   int rank_size = 1;
 };
@@ -42,6 +44,9 @@ class Plan {
   // Errors: kResourceExhausted (no memory), and those of the communicator.
   Status Run(std::span<const Tensor> inputs, const PlanCall& call, std::vector<Tensor>* outputs);
 
+  // What runs, in order: the names of operators, joined by "+" where one pass does several.
+  const std::vector<std::string>& step_names() const { return step_names_; }
+
   // Of the values that are neither inputs, outputs nor constants, and of the kernels.
   size_t workspace_bytes() const { return workspace_bytes_; }
 
@@ -59,6 +64,7 @@ class Plan {
   Status RunSteps(const Frame& frame) const;
 
   std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<std::string> step_names_;
   std::vector<TensorInfo> outputs_;
   size_t workspace_bytes_ = 0;
 

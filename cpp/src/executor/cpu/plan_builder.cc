@@ -13,6 +13,7 @@ PlanBuilder::PlanBuilder(const Graph& graph, std::span<const TensorInfo> infos,
       infos_(infos),
       options_(options),
       plan_(plan),
+      order_(FuseNodes(graph, infos)),
       storage_of_(graph.values.size()),
       storages_(graph.values.size()) {}
 
@@ -88,25 +89,36 @@ void PlanBuilder::PlaceOutputs() {
 }
 
 void PlanBuilder::FindLastUses() {
-  for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-    for (const ValueId id : graph_.nodes[i].inputs) StorageOf(id).last_use = i;
-    for (const ValueId id : graph_.nodes[i].outputs) StorageOf(id).last_use = i;
+  const auto use = [this](const Node& node, size_t i) {
+    for (const ValueId id : node.inputs) StorageOf(id).last_use = i;
+    for (const ValueId id : node.outputs) StorageOf(id).last_use = i;
+  };
+  for (size_t i = 0; i < order_.size(); ++i) {
+    use(*order_[i].node, i);
+    for (const Node* node : order_[i].following) use(*node, i);
   }
 }
 
 Status PlanBuilder::AddSteps() {
-  for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-    const Node& node = graph_.nodes[i];
-    if (!IsAlias(node)) PIPESERVE_RETURN_IF_ERROR(AddStep(node));
-    Release(node.inputs, i);
-    Release(node.outputs, i);
+  for (size_t i = 0; i < order_.size(); ++i) {
+    const StepNodes& nodes = order_[i];
+    if (!IsAlias(*nodes.node)) PIPESERVE_RETURN_IF_ERROR(AddStep(nodes));
+    Release(nodes.node->inputs, i);
+    for (const Node* node : nodes.following) Release(node->inputs, i);
+    Release(nodes.last().outputs, i);
   }
   return OkStatus();
 }
 
-Status PlanBuilder::AddStep(const Node& node) {
-  StepContext context{node, {}, {}, {}, {}, options_.threads, options_.rank_size};
-  for (const ValueId id : node.outputs) {
+void PlanBuilder::AddOperand(ValueId id, StepContext* context) {
+  context->inputs.push_back(Info(id));
+  context->from.push_back(StorageOf(id).location);
+}
+
+Status PlanBuilder::AddStep(const StepNodes& nodes) {
+  StepContext context{*nodes.node,      *options_.kernels, {}, {}, {}, {}, {},
+                      options_.threads, options_.rank_size};
+  for (const ValueId id : nodes.last().outputs) {
     Storage& storage = StorageOf(id);
     if (!storage.placed) {
       storage.placed = true;
@@ -115,9 +127,12 @@ Status PlanBuilder::AddStep(const Node& node) {
     context.outputs.push_back(Info(id));
     context.to.push_back(storage.location);
   }
-  for (const ValueId id : node.inputs) {
-    context.inputs.push_back(Info(id));
-    context.from.push_back(StorageOf(id).location);
+  for (const ValueId id : nodes.node->inputs) AddOperand(id, &context);
+  for (size_t i = 0; i < nodes.following.size(); ++i) {
+    context.following.push_back({nodes.following[i]->op, context.from.size()});
+    for (const ValueId id : nodes.following[i]->inputs) {
+      if (id != nodes.result_before(i)) AddOperand(id, &context);
+    }
   }
   PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<Step> step, MakeStep(context));
   const size_t scratch = step->scratch_bytes();
@@ -126,15 +141,20 @@ Status PlanBuilder::AddStep(const Node& node) {
     layout_.Give(offset, scratch);
     step->set_scratch_offset(offset);
   }
-  plan_->steps_.push_back(std::move(step));
+  Add(std::move(step), nodes.Name());
   return OkStatus();
 }
 
-// Frees the workspace of storages that node `node_index` is the last to use.
-void PlanBuilder::Release(std::span<const ValueId> ids, size_t node_index) {
+void PlanBuilder::Add(std::unique_ptr<Step> step, std::string name) {
+  plan_->steps_.push_back(std::move(step));
+  plan_->step_names_.push_back(std::move(name));
+}
+
+// Frees the workspace of storages that step `step_index` is the last to use.
+void PlanBuilder::Release(std::span<const ValueId> ids, size_t step_index) {
   for (const ValueId id : ids) {
     Storage& storage = StorageOf(id);
-    if (storage.last_use != node_index || !storage.placed) continue;
+    if (storage.last_use != step_index || !storage.placed) continue;
     if (storage.location.place != Location::Place::kWorkspace) continue;
     layout_.Give(storage.location.offset, storage.bytes);
     storage.placed = false;  // An operand may be named twice.
@@ -144,8 +164,8 @@ void PlanBuilder::Release(std::span<const ValueId> ids, size_t node_index) {
 void PlanBuilder::AddOutputCopies() {
   for (const size_t i : copied_outputs_) {
     const Storage& storage = StorageOf(graph_.outputs[i]);
-    plan_->steps_.push_back(
-        MakeCopyStep(storage.location, {Location::Place::kOutput, i, 0, nullptr}, storage.bytes));
+    const Location output{Location::Place::kOutput, i, 0, nullptr};
+    Add(MakeCopyStep(storage.location, output, storage.bytes), "Copy");
   }
 }
 

@@ -1,9 +1,12 @@
 // Makes a Plan: decides where values lie and binds the kernels.
 #pragma once
 
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "executor/cpu/fusion.h"
 #include "executor/cpu/plan.h"
 #include "executor/cpu/workspace_layout.h"
 
@@ -22,7 +25,7 @@ class PlanBuilder {
     bool placed = false;
     Location location;
     size_t bytes = 0;
-    size_t last_use = 0;  // Index of the last node that writes or reads it.
+    size_t last_use = 0;  // Index of the last step that writes or reads it.
   };
 
   Status CheckSizes() const;
@@ -31,18 +34,21 @@ class PlanBuilder {
   void PlaceOutputs();
   void FindLastUses();
   Status AddSteps();
-  Status AddStep(const Node& node);
+  Status AddStep(const StepNodes& nodes);
+  void AddOperand(ValueId id, StepContext* context);
+  void Add(std::unique_ptr<Step> step, std::string name);
   void AddOutputCopies();
 
   bool IsAlias(const Node& node) const;
   Storage& StorageOf(ValueId id) { return storages_[storage_of_[static_cast<size_t>(id)]]; }
   const TensorInfo& Info(ValueId id) const { return infos_[static_cast<size_t>(id)]; }
-  void Release(std::span<const ValueId> ids, size_t node_index);
+  void Release(std::span<const ValueId> ids, size_t step_index);
 
   const Graph& graph_;
   const std::span<const TensorInfo> infos_;
   const PlanOptions options_;
   Plan* const plan_;
+  const std::vector<StepNodes> order_;  // Nodes that are no steps, see IsAlias(), included.
   WorkspaceLayout layout_;
   std::vector<size_t> storage_of_;  // Indexed by ValueId.
   std::vector<Storage> storages_;   // Indexed by the first value that has it.

@@ -2,7 +2,6 @@
 
 #include "base/str_cat.h"
 #include "executor/cpu/elements.h"
-#include "executor/cpu/sum_kernel.h"
 
 namespace pipeserve {
 namespace {
@@ -20,7 +19,8 @@ bool HasKernel(OpType op, DataType dtype) {
   const auto element = ElementOf(dtype);
   switch (op) {
     case OpType::kMatMul:
-      return element && kernels::SelectMatMul(*element) != nullptr;
+    case OpType::kReduceSum:
+      return element && kernels::HasSums(*element);
     case OpType::kNeg:
     case OpType::kReLU:
     case OpType::kAdd:
@@ -28,8 +28,6 @@ bool HasKernel(OpType op, DataType dtype) {
     case OpType::kMul:
     case OpType::kBiasAdd:
       return element.has_value();
-    case OpType::kReduceSum:
-      return element && kernels::SelectSum(*element) != nullptr;
     case OpType::kAllReduce:
       return dtype == DataType::kFloat16 || dtype == DataType::kFloat32 ||
              dtype == DataType::kInt32;

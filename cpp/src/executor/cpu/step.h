@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "executor/communicator.h"
+#include "executor/cpu/kernels.h"
 #include "executor/cpu/thread_team.h"
 #include "graph/graph.h"
 #include "pipeserve/status.h"
@@ -55,11 +56,20 @@ class Step {
   size_t scratch_offset_ = 0;
 };
 
-// A node with everything known about it. The infos and locations are in the node's operand order.
+// An operator that is done to the result of a node in the same pass.
+struct FollowingNode {
+  OpType op = OpType::kNeg;
+  size_t operand = 0;  // Of an operator with two, the other one: its index in inputs and from.
+};
+
+// A node with everything known about it. The infos and locations are in the node's operand order;
+// operands of what follows come after them, and the outputs are those of the last to follow.
 struct StepContext {
   const Node& node;
+  const kernels::KernelTable& kernels;
   std::vector<TensorInfo> inputs, outputs;
   std::vector<Location> from, to;
+  std::vector<FollowingNode> following;
   int threads = 1;
   int rank_size = 1;
 };

@@ -3,8 +3,8 @@
 
 #include "executor/cpu/elements.h"
 #include "executor/cpu/gather_shape.h"
+#include "executor/cpu/kernels.h"
 #include "executor/cpu/step.h"
-#include "executor/cpu/sum_kernel.h"
 #include "graph/shape_inference.h"
 
 namespace pipeserve {
@@ -60,7 +60,7 @@ Result<std::unique_ptr<Step>> MakeSumStep(const StepContext& context) {
   }
   const SumShape shape{MakeGatherShape(dims[0], strides[0]), MakeGatherShape(dims[1], strides[1])};
   return std::unique_ptr<Step>(std::make_unique<SumStep>(
-      context, shape, kernels::SelectSum(*ElementOf(context.inputs[0].dtype))));
+      context, shape, context.kernels.sum(*ElementOf(context.inputs[0].dtype))));
 }
 
 }  // namespace pipeserve

@@ -1,15 +1,19 @@
 #include "executor/cpu/thread_team.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "base/check.h"
 
 namespace pipeserve {
 
-ThreadTeam::ThreadTeam(int threads) {
+ThreadTeam::ThreadTeam(int threads) : signals_(new Signal[static_cast<size_t>(threads)]) {
   PIPESERVE_DCHECK(threads >= 1);
-  for (int member = 1; member < threads; ++member) {
-    helpers_.emplace_back([this, member] { Help(member); });
+  try {
+    for (int member = 1; member < threads; ++member) {
+      helpers_.emplace_back([this, member] { Help(member); });
+    }
+  } catch (const std::system_error&) {  // What has started is enough to go on.
   }
 }
 
@@ -18,7 +22,7 @@ ThreadTeam::~ThreadTeam() {
     MutexLock lock(mutex_);
     closed_ = true;
   }
-  work_.NotifyAll();
+  for (size_t i = 1; i <= helpers_.size(); ++i) signals_[i].work.NotifyOne();
 }
 
 int64_t ThreadTeam::RangeSize(int64_t total, int64_t grain) const {
@@ -33,15 +37,16 @@ void ThreadTeam::RunMember(const Job& job, int member) {
 }
 
 bool ThreadTeam::Share(const Job& job) {
+  const auto called = static_cast<size_t>((job.total - 1) / job.range);
   {
     MutexLock lock(mutex_);
     if (busy_) return false;
     busy_ = true;
     job_ = job;
-    running_ = helpers_.size();
-    ++round_;
+    running_ = called;
+    for (size_t i = 1; i <= called; ++i) signals_[i].called = true;
   }
-  work_.NotifyAll();
+  for (size_t i = 1; i <= called; ++i) signals_[i].work.NotifyOne();
   RunMember(job, 0);
   MutexLock lock(mutex_);
   while (running_ > 0) done_.Wait(mutex_);
@@ -50,14 +55,14 @@ bool ThreadTeam::Share(const Job& job) {
 }
 
 void ThreadTeam::Help(int member) {
-  uint64_t seen = 0;
   while (true) {
     Job job;
     {
       MutexLock lock(mutex_);
-      while (!closed_ && round_ == seen) work_.Wait(mutex_);
+      Signal& signal = signals_[static_cast<size_t>(member)];
+      while (!closed_ && !signal.called) signal.work.Wait(mutex_);
       if (closed_) return;
-      seen = round_;
+      signal.called = false;
       job = job_;
     }
     RunMember(job, member);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -10,9 +11,11 @@
 namespace pipeserve {
 
 // Thread-safe. When several callers come at once, one gets the helpers and the others work alone.
+// Only as many helpers wake as there are ranges.
 class ThreadTeam {
  public:
-  // `threads` counts the caller's own; with 1 there are no helpers and no cost.
+  // `threads` counts the caller's own; with 1 there are no helpers and no cost. There are fewer
+  // when the system gives no more.
   explicit ThreadTeam(int threads);
   ~ThreadTeam();
   ThreadTeam(const ThreadTeam&) = delete;
@@ -50,12 +53,16 @@ class ThreadTeam {
   bool Share(const Job& job) EXCLUDES(mutex_);
   void Help(int member) EXCLUDES(mutex_);
 
+  struct Signal {
+    CondVar work;
+    bool called = false;  // Guarded by the team's mutex.
+  };
+
   Mutex mutex_;
-  CondVar work_;
   CondVar done_;
+  const std::unique_ptr<Signal[]> signals_;  // Indexed by member; the caller's own is not used.
   Job job_ GUARDED_BY(mutex_);
-  uint64_t round_ GUARDED_BY(mutex_) = 0;
-  size_t running_ GUARDED_BY(mutex_) = 0;  // Helpers that have not finished the round.
+  size_t running_ GUARDED_BY(mutex_) = 0;  // Helpers that have not finished the job.
   bool busy_ GUARDED_BY(mutex_) = false;
   bool closed_ GUARDED_BY(mutex_) = false;
   std::vector<std::jthread> helpers_;  // Last, so they are joined before what they read goes.

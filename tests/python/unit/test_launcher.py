@@ -1,0 +1,31 @@
+from types import SimpleNamespace
+
+from pipeserve_native import _launcher
+
+
+def command_of_first(threads):
+    request = _launcher.Request(
+        distributed_address="127.0.0.1:6200",
+        model_files=[["a.mindir"], ["b.mindir"]],
+        group_config_files=None,
+        agent_start_port=7000,
+        agent_ip=None,
+        rank_start=None,
+        key=None,
+        mode="AES-GCM",
+        threads=threads,
+    )
+    place = _launcher._Place("127.0.0.1", [2, 3], [0, 1])
+    config = SimpleNamespace(rank_size=4)
+    return next(_launcher._commands(request, place, config))
+
+
+def test_agents_share_the_cores_among_those_of_this_machine():
+    command = command_of_first(None)
+    assert command[command.index("--local-ranks") + 1] == "2"
+    assert "--threads" not in command
+
+
+def test_threads_that_are_asked_for_are_handed_on():
+    command = command_of_first(3)
+    assert command[command.index("--threads") + 1] == "3"
