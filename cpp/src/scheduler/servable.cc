@@ -16,6 +16,7 @@ namespace pipeserve {
 namespace {
 
 constexpr int kMaxRunners = 1024;
+constexpr std::chrono::hours kLongestTimeout{24 * 366};
 
 Status CheckOptions(const SchedulerOptions& options) {
   if (options.max_inflight < 1 || options.max_inflight > kMaxRunners) {
@@ -24,6 +25,16 @@ Status CheckOptions(const SchedulerOptions& options) {
   }
   if (options.queue_capacity < 1) {
     return InvalidArgument("queue_capacity is 0, wanted at least 1");
+  }
+  return OkStatus();
+}
+
+template <typename Spec>
+Status CheckTimeouts(const std::vector<Spec>& specs) {
+  for (const Spec& spec : specs) {
+    if (spec.timeout >= Duration::zero() && spec.timeout <= kLongestTimeout) continue;
+    return InvalidArgument(StrCat("the timeout of ", spec.name, " is ", spec.timeout.count(),
+                                  " ns, wanted 0 to ", kLongestTimeout.count(), " h"));
   }
   return OkStatus();
 }
@@ -53,7 +64,7 @@ class Servable::Impl {
 
   const ServableSpec& spec() const { return spec_; }
   const Signature* FindCallable(const std::string& name) const;
-  void Submit(const std::string& name, std::vector<Instance> instances, const CallContext& context,
+  void Submit(const std::string& name, std::vector<Instance> instances, RequestInfo info,
               Done done);
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
                                                   std::vector<Instance> instances);
@@ -62,11 +73,13 @@ class Servable::Impl {
   struct Entry {
     Signature signature;
     const Callable* callable;
+    Duration timeout;
   };
 
   template <typename Spec>
   void AddEntry(const Spec& spec, const Callable& callable) {
-    entries_.emplace(spec.name, Entry{{spec.input_names, spec.output_names}, &callable});
+    entries_.emplace(spec.name,
+                     Entry{{spec.input_names, spec.output_names}, &callable, spec.timeout});
   }
 
   const ServableSpec spec_;
@@ -76,6 +89,8 @@ class Servable::Impl {
   std::map<std::string, PipelineRunner> pipelines_;
   std::map<std::string, Entry> entries_;  // What clients may call.
   CallGate direct_calls_;                 // Callers inside RunMethod().
+  const std::unique_ptr<Timer> own_timer_;
+  Timer& timer_;
   RunnerPool pool_;
 };
 
@@ -84,7 +99,9 @@ Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, Batc
     : spec_(std::move(spec)),
       executor_(std::move(executor)),
       layout_(std::move(layout)),
-      pool_(options) {
+      own_timer_(options.timer == nullptr ? std::make_unique<Timer>() : nullptr),
+      timer_(options.timer == nullptr ? *own_timer_ : *options.timer),
+      pool_(options, timer_) {
   for (const MethodSpec& method : spec_.methods) {
     const auto& runner =
         methods_.try_emplace(method.name, spec_.name, method, layout_, *executor_).first->second;
@@ -107,13 +124,17 @@ const Servable::Signature* Servable::Impl::FindCallable(const std::string& name)
 }
 
 void Servable::Impl::Submit(const std::string& name, std::vector<Instance> instances,
-                            const CallContext& context, Done done) {
+                            RequestInfo info, Done done) {
   if (instances.empty()) return done({});
-  Request request{nullptr, std::move(instances), context, std::move(done)};
   const auto found = entries_.find(name);
-  if (found == entries_.end()) return Refuse(std::move(request), UnknownMethod(name));
-  request.callable = found->second.callable;
-  pool_.Submit(std::move(request));
+  if (found == entries_.end()) {
+    return done(std::vector<Result<Instance>>(instances.size(), UnknownMethod(name)));
+  }
+  const Entry& entry = found->second;
+  if (entry.timeout > Duration::zero()) {
+    info.deadline = Earlier(info.deadline, Deadline::After(entry.timeout, timer_.clock()));
+  }
+  pool_.Submit(*entry.callable, std::move(info), std::move(instances), std::move(done));
 }
 
 Result<std::vector<Result<Instance>>> Servable::Impl::RunMethod(const std::string& method,
@@ -121,9 +142,12 @@ Result<std::vector<Result<Instance>>> Servable::Impl::RunMethod(const std::strin
   const auto found = methods_.find(method);
   if (found == methods_.end()) return UnknownMethod(method);
   if (instances.empty()) return InvalidArgument("Inputs cannot be empty");
+  if (const RequestArena* arena = RequestScope::Current()) {
+    PIPESERVE_RETURN_IF_ERROR(arena->status());
+  }
   if (!direct_calls_.Enter()) return NotAvailable();
   std::vector<Result<Instance>> results =
-      found->second.Run(std::move(instances), RequestScope::Current());
+      found->second.Run(std::move(instances), RequestScope::Context());
   direct_calls_.Leave();
   return results;
 }
@@ -132,6 +156,8 @@ Result<std::unique_ptr<Servable>> Servable::Create(ServableSpec spec,
                                                    std::shared_ptr<Executor> executor,
                                                    const SchedulerOptions& options) {
   PIPESERVE_RETURN_IF_ERROR(CheckOptions(options));
+  PIPESERVE_RETURN_IF_ERROR(CheckTimeouts(spec.methods));
+  PIPESERVE_RETURN_IF_ERROR(CheckTimeouts(spec.pipelines));
   const std::vector<GraphSignature> signatures = SignaturesOf(*executor);
   PIPESERVE_RETURN_IF_ERROR(CheckServable(spec, signatures));
   PIPESERVE_ASSIGN_OR_RETURN(BatchLayout layout, BatchLayout::Create(spec, signatures));
@@ -152,8 +178,8 @@ const Servable::Signature* Servable::FindCallable(const std::string& name) const
 }
 
 void Servable::Submit(const std::string& callable, std::vector<Instance> instances,
-                      const CallContext& context, Done done) {
-  impl_->Submit(callable, std::move(instances), context, std::move(done));
+                      RequestInfo info, Done done) {
+  impl_->Submit(callable, std::move(instances), std::move(info), std::move(done));
 }
 
 Result<std::vector<Result<Instance>>> Servable::RunMethod(const std::string& method,

@@ -22,7 +22,7 @@ class DispatcherTest : public ::testing::Test {
     for (const auto& servable : servables_) servable->Stop();
   }
 
-  void Serve(const std::string& name, uint64_t version, TestFunction::Body body = Echo) {
+  void Serve(const std::string& name, uint64_t version, Body body = Echo) {
     servables_.push_back(TestServable(name, version, std::move(body)));
     ASSERT_OK(dispatcher_.Reserve(name, version));
     dispatcher_.Publish(name, version, servables_.back());

@@ -25,14 +25,14 @@ class GrpcDoorTest : public ::testing::Test {
     if (servable_ != nullptr) servable_->Stop();
   }
 
-  void Serve(TestFunction::Body body = Echo) {
+  void Serve(Body body = Echo) {
     servable_ = TestServable("add", 1, std::move(body));
     ASSERT_OK(dispatcher_.Reserve("add", 1));
     dispatcher_.Publish("add", 1, servable_);
   }
 
   // Waits at the gate.
-  TestFunction::Body Blocked() {
+  Body Blocked() {
     return [this](const Instance& instance) -> Result<Instance> {
       gate_.Pass();
       return instance;

@@ -112,7 +112,7 @@ class HttpDoorTest : public ::testing::Test {
     if (servable_ != nullptr) servable_->Stop();
   }
 
-  void Serve(TestFunction::Body body = Echo) {
+  void Serve(Body body = Echo) {
     servable_ = TestServable("add", 1, std::move(body));
     ASSERT_OK(dispatcher_.Reserve("add", 1));
     dispatcher_.Publish("add", 1, servable_);
