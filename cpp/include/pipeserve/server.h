@@ -52,6 +52,11 @@ struct DistributedServableOptions {
 struct ServerOptions {
   int max_inflight = 4;                   // Requests of one servable that run at once.
   size_t max_enqueued_requests = 10'000;  // Client requests in the server; one more is refused.
+  // Bytes of their input tensors, also while they run; a request beyond it is refused.
+  size_t max_enqueued_bytes = size_t{1} << 30;
+  // From the admission of a request to its answer, whatever the client and the method allow; up to
+  // a year. 0: no maximum.
+  std::chrono::milliseconds max_request_time{0};
 };
 
 // Thread-safe. One object may serve several servables and versions; order of loading and

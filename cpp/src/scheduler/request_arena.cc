@@ -8,8 +8,19 @@ RequestArena::RequestArena(RequestInfo info, std::vector<Instance> inputs, Done 
     : given_up_(std::make_shared<std::atomic<bool>>(false)),
       context_{info.deadline, info.id, given_up_},
       instance_count_(inputs.size()),
+      account_(info.account != nullptr ? std::move(info.account) : std::make_shared<ByteAccount>()),
       inputs_(std::move(inputs)),
-      done_(std::move(done)) {}
+      ticket_(std::move(info.ticket)),
+      done_(std::move(done)) {
+  for (Instance& instance : inputs_) instance = account_->Charge(instance);
+}
+
+std::vector<Result<Instance>> RequestArena::Charge(std::vector<Result<Instance>> results) const {
+  for (Result<Instance>& result : results) {
+    if (result.ok()) *result = account_->Charge(*result);
+  }
+  return results;
+}
 
 Status RequestArena::status() const {
   MutexLock lock(mutex_);
@@ -19,6 +30,7 @@ Status RequestArena::status() const {
 std::optional<std::vector<Instance>> RequestArena::Begin() {
   MutexLock lock(mutex_);
   if (claimed_) return std::nullopt;
+  begun_ = true;
   return std::exchange(inputs_, {});
 }
 
@@ -34,6 +46,14 @@ bool RequestArena::Claim(const Status& reason) {
 }
 
 void RequestArena::Answer(std::vector<Result<Instance>> results) {
+  {
+    MutexLock lock(mutex_);
+    if (begun_ && !status_.ok()) {
+      ticket_.ReturnPlace();
+    } else {
+      ticket_.Return();
+    }
+  }
   std::exchange(done_, nullptr)(std::move(results));
 }
 

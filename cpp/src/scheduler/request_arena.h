@@ -1,4 +1,4 @@
-// The owner of one request: its inputs, its deadline, whether anybody still waits, its answer.
+// The owner of one request: its tensors, its deadline, whether anybody still waits, its answer.
 #pragma once
 
 #include <atomic>
@@ -13,6 +13,8 @@
 #include "base/timer.h"
 #include "executor/executor.h"
 #include "pipeserve/servable.h"
+#include "scheduler/admission.h"
+#include "scheduler/byte_account.h"
 
 namespace pipeserve {
 
@@ -22,6 +24,9 @@ struct RequestInfo {
   uint64_t id = 0;  // For logs.
   // Raised when the client has gone. Null: it stays.
   std::shared_ptr<CancelToken> cancel = nullptr;
+  Admission::Ticket ticket = {};
+  // Counts the request's tensors. Null: the request makes its own account.
+  std::shared_ptr<ByteAccount> account = nullptr;
 };
 
 // A request is answered once, by whoever claims it first: the runner with results, or whoever finds
@@ -39,12 +44,20 @@ class RequestArena {
   // Success, or why the request was given up.
   Status status() const EXCLUDES(mutex_);
 
+  // Counts inputs, and what the request's calls and itself have given, until the last reference to
+  // them is gone.
+  const ByteAccount& account() const { return *account_; }
+  // The same results, counted.
+  std::vector<Result<Instance>> Charge(std::vector<Result<Instance>> results) const;
+
   // The inputs, to run the request; nothing when it was given up.
   std::optional<std::vector<Instance>> Begin() EXCLUDES(mutex_);
 
   // Success: for an answer with results; else the request is given up. True obliges to Answer().
   [[nodiscard]] bool Claim(const Status& reason) EXCLUDES(mutex_);
-  // One result per instance; after a successful Claim(), with no lock held.
+  // One result per instance; after a successful Claim(), with no lock held. What the request took
+  // from the admission is given back before, so that the client's next request fits; only the bytes
+  // of one that was given up while it ran stay its own until its runner drops it.
   void Answer(std::vector<Result<Instance>> results);
   // The same error for each instance.
   void AnswerError(const Status& error);
@@ -56,10 +69,13 @@ class RequestArena {
   const std::shared_ptr<std::atomic<bool>> given_up_;
   const CallContext context_;
   const size_t instance_count_;
+  const std::shared_ptr<ByteAccount> account_;
   mutable Mutex mutex_;
+  bool begun_ GUARDED_BY(mutex_) = false;
   bool claimed_ GUARDED_BY(mutex_) = false;
   Status status_ GUARDED_BY(mutex_);
   std::vector<Instance> inputs_ GUARDED_BY(mutex_);
+  Admission::Ticket ticket_ GUARDED_BY(mutex_);
   Done done_;  // Of whoever has claimed the answer.
   Timer::Entry deadline_entry_;
 };

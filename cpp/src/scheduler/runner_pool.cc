@@ -44,9 +44,11 @@ Status RunnerPool::Start() {
 
 void RunnerPool::Submit(const Callable& callable, RequestInfo info, std::vector<Instance> inputs,
                         RequestArena::Done done) {
-  const auto arena = std::make_shared<RequestArena>(info, std::move(inputs), std::move(done));
+  const std::shared_ptr<CancelToken> cancel = info.cancel;
+  const auto arena =
+      std::make_shared<RequestArena>(std::move(info), std::move(inputs), std::move(done));
   const uint64_t number = queue_->NextNumber();
-  Watch(arena, number, std::move(info));
+  Watch(arena, number, cancel.get());
   QueuedRequest request{arena, &callable};
   const RequestQueue::Push push = queue_->TryPush(number, request);
   // One that was given up just before has not found itself in the queue.
@@ -60,14 +62,15 @@ void RunnerPool::Submit(const Callable& callable, RequestInfo info, std::vector<
 }
 
 void RunnerPool::Watch(const std::shared_ptr<RequestArena>& arena, uint64_t number,
-                       RequestInfo info) {
+                       CancelToken* cancel) {
   // What is called later finds the request gone when it was answered before.
   const auto give_up = [weak = std::weak_ptr(arena), queue = queue_, number](const Status& reason) {
     if (const auto found = weak.lock()) GiveUp(*found, *queue, number, reason);
   };
-  arena->set_deadline_entry(timer_.Add(info.deadline, [give_up] { give_up(TooLate()); }));
-  if (info.cancel == nullptr) return;
-  info.cancel->Listen([give_up] { give_up(Cancelled("the client has left")); });
+  arena->set_deadline_entry(
+      timer_.Add(arena->context().deadline, [give_up] { give_up(TooLate()); }));
+  if (cancel == nullptr) return;
+  cancel->Listen([give_up] { give_up(Cancelled("the client has left")); });
 }
 
 void RunnerPool::Serve() {
@@ -86,7 +89,7 @@ void RunnerPool::Run(const QueuedRequest& request) {
   std::vector<Result<Instance>> results;
   {
     const RequestScope scope(arena);
-    results = request.callable->Run(*std::move(inputs), arena.context());
+    results = arena.Charge(request.callable->Run(*std::move(inputs), arena.context()));
   }
   if (arena.Claim(OkStatus())) arena.Answer(std::move(results));
 }

@@ -40,8 +40,8 @@ class RunnerPool {
  private:
   enum class State { kRunning, kStopping, kStopped };
 
-  // Gives the request up when its client leaves or its deadline passes.
-  void Watch(const std::shared_ptr<RequestArena>& arena, uint64_t number, RequestInfo info);
+  // Gives the request up when its deadline passes or its client leaves (null: it stays).
+  void Watch(const std::shared_ptr<RequestArena>& arena, uint64_t number, CancelToken* cancel);
   void Serve();
   void Run(const QueuedRequest& request);
 

@@ -128,6 +128,7 @@ void Servable::Impl::Submit(const std::string& name, std::vector<Instance> insta
   if (instances.empty()) return done({});
   const auto found = entries_.find(name);
   if (found == entries_.end()) {
+    info.ticket.Return();
     return done(std::vector<Result<Instance>>(instances.size(), UnknownMethod(name)));
   }
   const Entry& entry = found->second;
@@ -142,14 +143,13 @@ Result<std::vector<Result<Instance>>> Servable::Impl::RunMethod(const std::strin
   const auto found = methods_.find(method);
   if (found == methods_.end()) return UnknownMethod(method);
   if (instances.empty()) return InvalidArgument("Inputs cannot be empty");
-  if (const RequestArena* arena = RequestScope::Current()) {
-    PIPESERVE_RETURN_IF_ERROR(arena->status());
-  }
+  const RequestArena* const arena = RequestScope::Current();
+  if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->status());
   if (!direct_calls_.Enter()) return NotAvailable();
   std::vector<Result<Instance>> results =
       found->second.Run(std::move(instances), RequestScope::Context());
   direct_calls_.Leave();
-  return results;
+  return arena == nullptr ? std::move(results) : arena->Charge(std::move(results));
 }
 
 Result<std::unique_ptr<Servable>> Servable::Create(ServableSpec spec,

@@ -17,6 +17,7 @@ namespace pipeserve {
 namespace {
 
 constexpr size_t kMaxMessageBytes = size_t{512} << 20;
+constexpr std::chrono::milliseconds kMaxRequestTime = std::chrono::hours(24 * 366);
 
 Status CheckListenOptions(const ListenOptions& options) {
   if (options.max_message_bytes >= 1 && options.max_message_bytes <= kMaxMessageBytes) {
@@ -65,10 +66,12 @@ Status StoppedError() { return FailedPrecondition("the server has been stopped")
 class Server::Impl {
  public:
   explicit Impl(const ServerOptions& options)
-      : dispatcher_(options.max_enqueued_requests),
+      : dispatcher_({.limits = {options.max_enqueued_requests, options.max_enqueued_bytes},
+                     .max_request_time = options.max_request_time}),
         // The dispatcher counts requests of all servables; their own queues do not refuse first.
         scheduler_{.max_inflight = options.max_inflight,
-                   .queue_capacity = std::numeric_limits<int32_t>::max()} {}
+                   .queue_capacity = std::numeric_limits<int32_t>::max(),
+                   .timer = &timer_} {}
   ~Impl() { Stop(); }
 
   void set_max_enqueued_requests(size_t limit) { dispatcher_.set_max_enqueued_requests(limit); }
@@ -173,6 +176,7 @@ class Server::Impl {
   }
 
   // From the inside out: doors are closed before what they send requests to is destroyed.
+  Timer timer_;
   Dispatcher dispatcher_;
   const SchedulerOptions scheduler_;
   Mutex stop_mutex_;
@@ -193,6 +197,13 @@ Result<std::unique_ptr<Server>> Server::Create(const ServerOptions& options) {
   }
   if (options.max_enqueued_requests < 1) {
     return InvalidArgument("max_enqueued_requests is 0, it must be at least 1");
+  }
+  if (options.max_enqueued_bytes < 1) {
+    return InvalidArgument("max_enqueued_bytes is 0, it must be at least 1");
+  }
+  if (options.max_request_time.count() < 0 || options.max_request_time > kMaxRequestTime) {
+    return InvalidArgument(StrCat("max_request_time is ", options.max_request_time.count(),
+                                  " ms, it must be 0 to ", kMaxRequestTime.count(), " ms"));
   }
   return std::unique_ptr<Server>(new Server(std::make_unique<Impl>(options)));
 }

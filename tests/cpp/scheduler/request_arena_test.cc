@@ -50,6 +50,35 @@ TEST(RequestArenaTest, InputsOfOneThatWasGivenUpAreFreedBeforeTheAnswer) {
   arena.AnswerError(arena.status());
 }
 
+TEST(RequestArenaTest, WhatTheAdmissionGaveIsBackBeforeTheAnswer) {
+  Admission admission({});
+  const auto check = [&](size_t bytes) {
+    return [&admission, bytes](Results) {
+      EXPECT_EQ(admission.requests(), 0u);
+      EXPECT_EQ(admission.bytes(), bytes);
+    };
+  };
+  const auto info = [&] { return RequestInfo{.ticket = *admission.Enter(4)}; };
+  {
+    RequestArena ran(info(), {One(1)}, check(0));
+    ran.Begin();
+    ASSERT_TRUE(ran.Claim(OkStatus()));
+    ran.Answer({One(1)});
+  }
+  {
+    RequestArena never_ran(info(), {One(1)}, check(0));
+    ASSERT_TRUE(never_ran.Claim(Cancelled("gone")));
+    never_ran.AnswerError(never_ran.status());
+  }
+  {
+    RequestArena given_up(info(), {One(1)}, check(4));  // Its runner still has the inputs.
+    given_up.Begin();
+    ASSERT_TRUE(given_up.Claim(Cancelled("gone")));
+    given_up.AnswerError(given_up.status());
+  }
+  EXPECT_EQ(admission.bytes(), 0u);
+}
+
 TEST(RequestArenaTest, OfManyWhoWantToAnswerOneMay) {
   for (int i = 0; i < 100; ++i) {
     RequestArena arena({}, {One(1)}, nullptr);

@@ -254,9 +254,8 @@ TEST_F(RunnerPoolTest, AClientThatLeavesWhileItsRequestRunsIsAnsweredAtOnce) {
 }
 
 TEST_F(RunnerPoolTest, ARequestRunsInItsScopeAndIsAnsweredOutsideOfIt) {
-  const RequestInfo info{InAnHour(), 7};
   const FakeCallable callable([&](std::vector<Instance> instances) {
-    EXPECT_EQ(RequestScope::Context().deadline, info.deadline);
+    EXPECT_EQ(RequestScope::Context().deadline, InAnHour());
     EXPECT_EQ(RequestScope::Context().request_id, 7u);
     return Echo(instances);
   });
@@ -267,7 +266,7 @@ TEST_F(RunnerPoolTest, ARequestRunsInItsScopeAndIsAnsweredOutsideOfIt) {
     EXPECT_EQ(RequestScope::Current(), nullptr);
     answered(std::move(results));
   };
-  Submit(pool, callable, 1, done, info);
+  Submit(pool, callable, 1, done, {InAnHour(), 7});
   ASSERT_TRUE(answer.Wait());
   EXPECT_OK(answer.results[0]);
 }
@@ -330,11 +329,12 @@ TEST_F(RunnerPoolTest, WhateverHappensEachRequestIsAnsweredOnce) {
             ++answered[static_cast<size_t>(i)];
             if (results.size() != 1 || (results[0].ok() && ValueOf(*results[0]) != value)) ++wrong;
           };
-          RequestInfo info{.cancel = std::make_shared<CancelToken>()};
+          const auto cancel = std::make_shared<CancelToken>();
+          RequestInfo info{.cancel = cancel};
           if (i % 5 == 0) info.deadline = Past();
           if (i % 5 == 1) info.deadline = Deadline::After(std::chrono::microseconds(20));
-          Submit(pool, callable, value, done, info);
-          if (i % 3 == 0) info.cancel->Raise();
+          Submit(pool, callable, value, done, std::move(info));
+          if (i % 3 == 0) cancel->Raise();
         }
         if (t == 0) pool.Stop();
       });

@@ -143,7 +143,7 @@ TEST(ServableTest, StopAnswersWhatWaitsAndFinishesWhatRuns) {
 }
 
 TEST(ServableTest, TheDeadlineOfARequestHoldsForTheMethodsItCalls) {
-  const RequestInfo given{Deadline::After(std::chrono::hours(1)), 7};
+  const Deadline given = Deadline::After(std::chrono::hours(1));
   Servable* self = nullptr;
   CallContext seen;
   auto executor = NegatingExecutor();
@@ -154,10 +154,10 @@ TEST(ServableTest, TheDeadlineOfARequestHoldsForTheMethodsItCalls) {
                        executor);
   self = servable.get();
   Answer answer;
-  servable->Submit("predict", {One(1)}, given, answer.Done());
+  servable->Submit("predict", {One(1)}, {given, 7}, answer.Done());
   ASSERT_TRUE(answer.Wait());
   ASSERT_OK(answer.results[0]);
-  EXPECT_EQ(seen.deadline, given.deadline);
+  EXPECT_EQ(seen.deadline, given);
   EXPECT_EQ(seen.request_id, 7u);
 
   ASSERT_OK(servable->RunMethod("neg", {One(1)}));

@@ -20,9 +20,9 @@ class Gate {
     changed_.NotifyAll();
     while (!open_) changed_.Wait(mutex_);
   }
-  // False when fewer than `count` have arrived after ten seconds.
-  bool WaitForArrivals(int count) {
-    const Deadline deadline = Deadline::After(std::chrono::seconds(10));
+  // False when fewer than `count` have arrived within `limit`.
+  bool WaitForArrivals(int count, Duration limit = std::chrono::seconds(10)) {
+    const Deadline deadline = Deadline::After(limit);
     MutexLock lock(mutex_);
     while (arrived_ < count) {
       if (!changed_.WaitUntil(mutex_, deadline)) return arrived_ >= count;
