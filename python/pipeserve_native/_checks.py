@@ -57,6 +57,32 @@ def check_int(name: str, value: Any, minimum: int | None = None, maximum: int | 
     return _check_range(f"Parameter '{name}'", value, minimum, maximum)
 
 
+_LONGEST_SECONDS = 366 * 24 * 3600
+
+
+def check_seconds(name: str, value: Any) -> float:
+    """A time in seconds, an int or a float above 0; None is 0, no limit."""
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _wrong_type(name, "int or float", value)
+    if not 0.001 <= value <= _LONGEST_SECONDS:  # NaN is not, either.
+        raise InvalidArgumentError(
+            f"Parameter '{name}' should be in range [0.001,{_LONGEST_SECONDS}] seconds, "
+            f"but actually {value}"
+        )
+    return float(value)
+
+
+def check_wait(name: str, value: Any) -> float:
+    """How long to wait, in seconds: an int or a float, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _wrong_type(name, "int or float", value)
+    if not value >= 0:
+        raise InvalidArgumentError(f"Parameter '{name}' should be >= 0, but actually {value}")
+    return float(min(value, _LONGEST_SECONDS))
+
+
 def check_port(name: str, value: Any) -> int:
     """A port number."""
     return check_int(name, value, 1, 65535)

@@ -40,6 +40,7 @@ class MethodSpec:
         graph: GraphStep,
         postprocess: HostStep | None,
         outputs: list[DataSource],
+        timeout: float,
     ) -> None: ...
 
 class PipelineSpec:
@@ -50,6 +51,7 @@ class PipelineSpec:
         input_names: list[str],
         output_names: list[str],
         function: HostFunction,
+        timeout: float,
     ) -> None: ...
 
 class ServableSpec:
@@ -82,8 +84,24 @@ class SslOptions:
         verify_client: bool,
     ) -> None: ...
 
+class CallFuture:
+    def wait(self, timeout: float | None) -> bool: ...
+    def returned(self) -> Any: ...
+    def cancel(self) -> bool: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def running(self) -> bool: ...
+
 class Server:
-    def __init__(self, *, max_inflight: int, max_enqueued_requests: int) -> None: ...
+    def __init__(
+        self,
+        *,
+        max_inflight: int,
+        max_enqueued_requests: int,
+        max_enqueued_bytes: int,
+        max_request_seconds: float,
+    ) -> None: ...
     def set_max_enqueued_requests(self, limit: int) -> None: ...
     def load_local(
         self,
@@ -117,6 +135,9 @@ class Server:
         http_status_codes: bool,
     ) -> str: ...
     def run(self, servable: str, version: int, method: str, args: tuple[Any, ...]) -> Any: ...
+    def submit(
+        self, servable: str, version: int, method: str, args: tuple[Any, ...]
+    ) -> CallFuture: ...
     def stop(self) -> None: ...
 
 class RankPlace:

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeserve/pending_call.h"
 #include "pipeserve/servable.h"
 #include "pipeserve/status.h"
 
@@ -95,6 +96,13 @@ class Server {
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& servable, uint64_t version,
                                                   const std::string& method,
                                                   std::vector<Instance> instances);
+
+  // The same on another thread, so that a pipeline function can fan out: calls begin in the order
+  // in which they are submitted. Errors: those of RunMethod(); kResourceExhausted (too many wait);
+  // kDeadlineExceeded, kCancelled (the request has been given up).
+  Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& servable, uint64_t version,
+                                                    const std::string& method,
+                                                    std::vector<Instance> instances);
 
   // Closes the doors, answers everything that is in flight, tells the agents. Idempotent.
   void Stop();

@@ -36,13 +36,45 @@ std::optional<std::vector<Instance>> RequestArena::Begin() {
 
 bool RequestArena::Claim(const Status& reason) {
   std::vector<Instance> unused;  // Freed without the lock, and before the answer.
-  MutexLock lock(mutex_);
-  if (std::exchange(claimed_, true)) return false;
-  if (reason.ok()) return true;
-  status_ = reason;
-  *given_up_ = true;
-  unused = std::exchange(inputs_, {});
+  std::vector<std::weak_ptr<SubmittedCall>> calls;
+  {
+    MutexLock lock(mutex_);
+    if (std::exchange(claimed_, true)) return false;
+    if (reason.ok()) return true;
+    status_ = reason;
+    *given_up_ = true;
+    unused = std::exchange(inputs_, {});
+    calls = calls_;  // They stay: what runs is still to be awaited.
+  }
+  for (const auto& weak : calls) {
+    if (const auto call = weak.lock()) call->Abandon(reason);
+  }
   return true;
+}
+
+Status RequestArena::AddCall(const std::shared_ptr<SubmittedCall>& call) {
+  MutexLock lock(mutex_);
+  if (!status_.ok()) return status_;
+  if (calls_.size() >= next_sweep_) {
+    std::erase_if(calls_, [](const auto& weak) { return weak.expired(); });
+    next_sweep_ = 2 * calls_.size() + kFirstSweep;
+  }
+  calls_.push_back(call);
+  return OkStatus();
+}
+
+void RequestArena::EndCalls() {
+  std::vector<std::weak_ptr<SubmittedCall>> calls;
+  {
+    MutexLock lock(mutex_);
+    calls = std::exchange(calls_, {});
+  }
+  for (const auto& weak : calls) {
+    if (const auto call = weak.lock()) call->Cancel();
+  }
+  for (const auto& weak : calls) {
+    if (const auto call = weak.lock()) call->AwaitEnd();
+  }
 }
 
 void RequestArena::Answer(std::vector<Result<Instance>> results) {

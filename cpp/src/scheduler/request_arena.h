@@ -15,6 +15,7 @@
 #include "pipeserve/servable.h"
 #include "scheduler/admission.h"
 #include "scheduler/byte_account.h"
+#include "scheduler/submitted_call.h"
 
 namespace pipeserve {
 
@@ -53,6 +54,12 @@ class RequestArena {
   // The inputs, to run the request; nothing when it was given up.
   std::optional<std::vector<Instance>> Begin() EXCLUDES(mutex_);
 
+  // Keeps a call that was submitted on behalf of this request. Errors: why it was given up.
+  Status AddCall(const std::shared_ptr<SubmittedCall>& call) EXCLUDES(mutex_);
+  // Takes back the calls that nobody has waited for, awaits those that run: nothing outlives the
+  // request. Before its end, on the thread that runs it.
+  void EndCalls() EXCLUDES(mutex_);
+
   // Success: for an answer with results; else the request is given up. True obliges to Answer().
   [[nodiscard]] bool Claim(const Status& reason) EXCLUDES(mutex_);
   // One result per instance; after a successful Claim(), with no lock held. What the request took
@@ -66,6 +73,8 @@ class RequestArena {
   void set_deadline_entry(Timer::Entry entry) { deadline_entry_ = std::move(entry); }
 
  private:
+  static constexpr size_t kFirstSweep = 64;
+
   const std::shared_ptr<std::atomic<bool>> given_up_;
   const CallContext context_;
   const size_t instance_count_;
@@ -76,6 +85,8 @@ class RequestArena {
   Status status_ GUARDED_BY(mutex_);
   std::vector<Instance> inputs_ GUARDED_BY(mutex_);
   Admission::Ticket ticket_ GUARDED_BY(mutex_);
+  std::vector<std::weak_ptr<SubmittedCall>> calls_ GUARDED_BY(mutex_);  // Some may be gone.
+  size_t next_sweep_ GUARDED_BY(mutex_) = kFirstSweep;                  // At this size of calls_.
   Done done_;  // Of whoever has claimed the answer.
   Timer::Entry deadline_entry_;
 };

@@ -3,15 +3,15 @@
 namespace pipeserve {
 namespace {
 
-thread_local const RequestArena* current = nullptr;
+thread_local RequestArena* current = nullptr;
 
 }  // namespace
 
-RequestScope::RequestScope(const RequestArena& arena) : outer_(current) { current = &arena; }
+RequestScope::RequestScope(RequestArena& arena) : outer_(current) { current = &arena; }
 
 RequestScope::~RequestScope() { current = outer_; }
 
-const RequestArena* RequestScope::Current() { return current; }
+RequestArena* RequestScope::Current() { return current; }
 
 CallContext RequestScope::Context() {
   return current == nullptr ? CallContext{} : current->context();

@@ -10,18 +10,18 @@ namespace pipeserve {
 // Makes `arena`, which outlives the scope, that of the current thread. Scopes nest.
 class RequestScope {
  public:
-  explicit RequestScope(const RequestArena& arena);
+  explicit RequestScope(RequestArena& arena);
   ~RequestScope();
   RequestScope(const RequestScope&) = delete;
   RequestScope& operator=(const RequestScope&) = delete;
 
   // That of the innermost scope; null outside of every scope.
-  static const RequestArena* Current();
+  static RequestArena* Current();
   // Its context; one without a deadline outside of every scope.
   static CallContext Context();
 
  private:
-  const RequestArena* const outer_;
+  RequestArena* const outer_;
 };
 
 }  // namespace pipeserve

@@ -1,12 +1,15 @@
 #include "scheduler/servable.h"
 
+#include <algorithm>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "base/str_cat.h"
 #include "pipeline/batch.h"
 #include "pipeline/servable_check.h"
 #include "scheduler/call_gate.h"
+#include "scheduler/call_pool.h"
 #include "scheduler/method_runner.h"
 #include "scheduler/pipeline_runner.h"
 #include "scheduler/request_scope.h"
@@ -68,6 +71,8 @@ class Servable::Impl {
               Done done);
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
                                                   std::vector<Instance> instances);
+  Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& method,
+                                                    std::vector<Instance> instances);
 
  private:
   struct Entry {
@@ -91,6 +96,7 @@ class Servable::Impl {
   CallGate direct_calls_;                 // Callers inside RunMethod().
   const std::unique_ptr<Timer> own_timer_;
   Timer& timer_;
+  CallPool calls_;  // Outlives the requests, which wait for their calls.
   RunnerPool pool_;
 };
 
@@ -101,6 +107,7 @@ Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, Batc
       layout_(std::move(layout)),
       own_timer_(options.timer == nullptr ? std::make_unique<Timer>() : nullptr),
       timer_(options.timer == nullptr ? *own_timer_ : *options.timer),
+      calls_(std::max(options.max_inflight, static_cast<int>(std::thread::hardware_concurrency()))),
       pool_(options, timer_) {
   for (const MethodSpec& method : spec_.methods) {
     const auto& runner =
@@ -115,6 +122,7 @@ Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, Batc
 void Servable::Impl::Stop() {
   // In this order, because what runs in the pool may still call RunMethod().
   pool_.Stop();
+  calls_.Stop();
   direct_calls_.Close();
 }
 
@@ -152,6 +160,24 @@ Result<std::vector<Result<Instance>>> Servable::Impl::RunMethod(const std::strin
   return arena == nullptr ? std::move(results) : arena->Charge(std::move(results));
 }
 
+Result<std::shared_ptr<PendingCall>> Servable::Impl::SubmitMethod(const std::string& method,
+                                                                  std::vector<Instance> instances) {
+  if (methods_.find(method) == methods_.end()) return UnknownMethod(method);
+  if (instances.empty()) return InvalidArgument("Inputs cannot be empty");
+  RequestArena* const arena = RequestScope::Current();
+  const auto call = std::make_shared<SubmittedCall>(
+      arena, [this, method, instances = std::move(instances)]() mutable {
+        return RunMethod(method, std::move(instances));
+      });
+  if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->AddCall(call));
+  if (CallPool::OnPoolThread()) {
+    call->Run();
+  } else {
+    PIPESERVE_RETURN_IF_ERROR(calls_.Submit(call));
+  }
+  return std::shared_ptr<PendingCall>(call);
+}
+
 Result<std::unique_ptr<Servable>> Servable::Create(ServableSpec spec,
                                                    std::shared_ptr<Executor> executor,
                                                    const SchedulerOptions& options) {
@@ -185,6 +211,11 @@ void Servable::Submit(const std::string& callable, std::vector<Instance> instanc
 Result<std::vector<Result<Instance>>> Servable::RunMethod(const std::string& method,
                                                           std::vector<Instance> instances) {
   return impl_->RunMethod(method, std::move(instances));
+}
+
+Result<std::shared_ptr<PendingCall>> Servable::SubmitMethod(const std::string& method,
+                                                            std::vector<Instance> instances) {
+  return impl_->SubmitMethod(method, std::move(instances));
 }
 
 void Servable::Stop() { impl_->Stop(); }

@@ -7,6 +7,7 @@
 
 #include "base/timer.h"
 #include "executor/executor.h"
+#include "pipeserve/pending_call.h"
 #include "pipeserve/servable.h"
 #include "scheduler/request_arena.h"
 
@@ -62,6 +63,12 @@ class Servable {
   // Errors: kNotFound, kInvalidArgument, kUnavailable; why the request was given up.
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
                                                   std::vector<Instance> instances);
+
+  // The same on another thread, beside whatever else the caller does; calls begin in the order in
+  // which they were submitted. Without a request it runs until it is done or Stop() is called.
+  // Errors: those of RunMethod(); kResourceExhausted (too many submitted calls wait).
+  Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& method,
+                                                    std::vector<Instance> instances);
 
   // Refuses what comes, answers what waits with kUnavailable, waits for what runs. Idempotent;
   // every call returns when all is done.

@@ -112,15 +112,10 @@ class Server::Impl {
     return OpenDoor(options, &rest_, "Serving Error: RESTful server is already running");
   }
 
-  Result<std::vector<Result<Instance>>> RunMethod(const std::string& servable, uint64_t version,
-                                                  const std::string& method,
-                                                  std::vector<Instance> instances) {
-    const std::shared_ptr<Servable> found = dispatcher_.Find(servable, version);
-    if (found == nullptr) {
-      return Unavailable(StrCat("Run worker for inference failed, worker has not been started: ",
-                                "servable ", servable, " version ", version));
-    }
-    return found->RunMethod(method, std::move(instances));
+  Result<std::shared_ptr<Servable>> Find(const std::string& name, uint64_t version) const {
+    if (std::shared_ptr<Servable> found = dispatcher_.Find(name, version)) return found;
+    return Unavailable(StrCat("Run worker for inference failed, worker has not been started: ",
+                              "servable ", name, " version ", version));
   }
 
   // First the requests, then the doors they came in by: a door that closes waits for them.
@@ -238,7 +233,16 @@ Result<std::string> Server::StartRest(const ListenOptions& options) {
 Result<std::vector<Result<Instance>>> Server::RunMethod(const std::string& servable,
                                                         uint64_t version, const std::string& method,
                                                         std::vector<Instance> instances) {
-  return impl_->RunMethod(servable, version, method, std::move(instances));
+  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
+  return found->RunMethod(method, std::move(instances));
+}
+
+Result<std::shared_ptr<PendingCall>> Server::SubmitMethod(const std::string& servable,
+                                                          uint64_t version,
+                                                          const std::string& method,
+                                                          std::vector<Instance> instances) {
+  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
+  return found->SubmitMethod(method, std::move(instances));
 }
 
 void Server::Stop() { impl_->Stop(); }

@@ -88,3 +88,20 @@ def test_decryption():
         _checks.check_decryption(b"12345", "AES-GCM")
     with raises("Parameter 'dec_mode' expected to be 'AES-GCM' or 'AES-CBC'"):
         _checks.check_decryption(None, "AES-ECB")
+
+
+def test_seconds():
+    assert _checks.check_seconds("timeout", None) == 0
+    assert _checks.check_seconds("timeout", 2) == 2
+    assert _checks.check_seconds("timeout", 0.5) == 0.5
+    for value in (True, "1", [1], 1j):
+        with raises(
+            f"Parameter 'timeout' should be int or float, but actually {type(value)}"
+        ):
+            _checks.check_seconds("timeout", value)
+    for value in (0, -1, 0.0001, float("nan"), float("inf"), -float("inf"), 1e300, 10**400):
+        with raises(
+            "Parameter 'timeout' should be in range [0.001,31622400] seconds, "
+            f"but actually {value}"
+        ):
+            _checks.check_seconds("timeout", value)
