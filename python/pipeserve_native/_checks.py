@@ -57,6 +57,11 @@ def check_int(name: str, value: Any, minimum: int | None = None, maximum: int | 
     return _check_range(f"Parameter '{name}'", value, minimum, maximum)
 
 
+def check_inflight(value: Any) -> int | None:
+    """How many requests of a servable run at once; None leaves it to the server."""
+    return None if value is None else check_int("max_inflight", value, 1, 1024)
+
+
 _LONGEST_SECONDS = 366 * 24 * 3600
 
 

@@ -111,6 +111,7 @@ class Server:
         key: bytes | None,
         mode: str,
         threads: int,
+        max_inflight: int,
     ) -> None: ...
     def start_distributed(
         self,
@@ -121,6 +122,7 @@ class Server:
         rank_table_file: str,
         address: str,
         call_timeout: float,
+        max_inflight: int,
     ) -> str: ...
     def wait_ready(self, name: str, version: int, timeout: float | None) -> None: ...
     def start_grpc(

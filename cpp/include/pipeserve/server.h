@@ -38,7 +38,8 @@ struct DecryptionOptions {
 struct LocalServableOptions {
   std::vector<std::string> model_files;  // Paths; the index is the subgraph number.
   std::optional<DecryptionOptions> decryption;
-  int threads = 1;  // Of one graph call.
+  int threads = 1;       // Of one graph call.
+  int max_inflight = 0;  // Requests that run at once; 0: as many as ServerOptions says.
 };
 
 // A servable whose graphs run in agents, one per rank.
@@ -48,6 +49,7 @@ struct DistributedServableOptions {
   std::string rank_table_file;
   std::string address;  // Where agents register: "ip:port"; port 0 picks a free one.
   std::chrono::milliseconds call_timeout{10'000};  // For one graph call on all ranks.
+  int max_inflight = 0;  // Requests that run at once; 0: as many as ServerOptions says.
 };
 
 struct ServerOptions {

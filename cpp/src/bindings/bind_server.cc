@@ -33,17 +33,22 @@ ServerPtr MakeServer(int max_inflight, size_t max_enqueued_requests, size_t max_
 }
 
 void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string> model_files,
-               const std::optional<std::string>& key, const std::string& mode, int threads) {
-  LocalServableOptions options{std::move(model_files), std::nullopt, threads};
+               const std::optional<std::string>& key, const std::string& mode, int threads,
+               int max_inflight) {
+  LocalServableOptions options{std::move(model_files), std::nullopt, threads, max_inflight};
   if (key) options.decryption = DecryptionOptions{*key, mode};
   Unwrap(WithoutGil([&] { return server.LoadLocal(spec, options); }));
 }
 
 std::string StartDistributed(Server& server, const ServableSpec& spec, int rank_size,
                              int stage_size, std::string rank_table_file, std::string address,
-                             double call_timeout) {
-  const DistributedServableOptions options{rank_size, stage_size, std::move(rank_table_file),
-                                           std::move(address), ToMilliseconds(call_timeout)};
+                             double call_timeout, int max_inflight) {
+  const DistributedServableOptions options{rank_size,
+                                           stage_size,
+                                           std::move(rank_table_file),
+                                           std::move(address),
+                                           ToMilliseconds(call_timeout),
+                                           max_inflight};
   return Unwrap(WithoutGil([&] { return server.StartDistributed(spec, options); }));
 }
 
@@ -194,10 +199,10 @@ void BindServer(py::module_& m) {
            py::arg("max_request_seconds"))
       .def("set_max_enqueued_requests", &Server::set_max_enqueued_requests, py::arg("limit"))
       .def("load_local", &LoadLocal, py::arg("spec"), py::kw_only(), py::arg("model_files"),
-           py::arg("key"), py::arg("mode"), py::arg("threads"))
+           py::arg("key"), py::arg("mode"), py::arg("threads"), py::arg("max_inflight"))
       .def("start_distributed", &StartDistributed, py::arg("spec"), py::kw_only(),
            py::arg("rank_size"), py::arg("stage_size"), py::arg("rank_table_file"),
-           py::arg("address"), py::arg("call_timeout"))
+           py::arg("address"), py::arg("call_timeout"), py::arg("max_inflight"))
       .def("wait_ready", &WaitReady, py::arg("name"), py::arg("version"), py::arg("timeout"))
       .def("start_grpc", &StartGrpc, py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"))

@@ -134,9 +134,17 @@ class Server::Impl {
   }
 
  private:
+  // The scheduler of one servable, whose own setting counts.
+  template <typename Options>
+  SchedulerOptions SchedulerFor(const Options& options) const {
+    SchedulerOptions scheduler = scheduler_;
+    if (options.max_inflight != 0) scheduler.max_inflight = options.max_inflight;
+    return scheduler;
+  }
+
   Status LoadReserved(const ServableSpec& spec, const LocalServableOptions& options) {
     PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,
-                               BuildLocal(spec, options, scheduler_));
+                               BuildLocal(spec, options, SchedulerFor(options)));
     MutexLock lock(mutex_);
     if (stopped_) return StoppedError();
     local_.push_back(servable);
@@ -146,8 +154,9 @@ class Server::Impl {
 
   Result<std::string> StartReserved(const ServableSpec& spec,
                                     const DistributedServableOptions& options) {
-    PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<DistributedServable> servable,
-                               DistributedServable::Start(spec, options, scheduler_, &dispatcher_));
+    PIPESERVE_ASSIGN_OR_RETURN(
+        std::shared_ptr<DistributedServable> servable,
+        DistributedServable::Start(spec, options, SchedulerFor(options), &dispatcher_));
     MutexLock lock(mutex_);
     if (stopped_) return StoppedError();
     distributed_.push_back(servable);

@@ -42,6 +42,7 @@ def _start(
     address: str,
     wait_time: int,
     call_timeout: float,
+    max_inflight: int | None,
 ) -> None:
     registry = _config.load_config(directory, name)
     spec = registry.build(version)
@@ -58,6 +59,7 @@ def _start(
         rank_table_file=rank_table_file,
         address=address,
         call_timeout=call_timeout,
+        max_inflight=max_inflight or 0,
     )
     print(f"Serving: Waiting for {declaration.rank_size} agents to register at {bound}", flush=True)
     STATE.server.wait_ready(name, version, wait_time or None)
@@ -74,11 +76,14 @@ def start_servable(
     wait_agents_time_in_seconds: int = 0,
     *,
     call_timeout_in_seconds: float = 10.0,
+    max_inflight: int | None = None,
 ) -> None:
     """Waits at ``distributed_address`` for the agents; returns when all are ready.
 
     ``wait_agents_time_in_seconds``: 0 waits for ever.
     ``call_timeout_in_seconds``: for one graph call on all ranks.
+    ``max_inflight``: requests of this servable that run at once, 1 to 1024; None: what
+    ``configure`` says.
     """
     directory = _checks.check_str("servable_directory", servable_directory)
     name = _checks.check_str("servable_name", servable_name)
@@ -88,6 +93,7 @@ def start_servable(
     _checks.check_int("wait_agents_time_in_seconds", wait_agents_time_in_seconds, 0)
     if not call_timeout_in_seconds > 0:
         raise InvalidArgumentError("Parameter 'call_timeout_in_seconds' should be > 0")
+    _checks.check_inflight(max_inflight)
     _config.check_config_file(directory, name)
     try:
         _start(
@@ -98,6 +104,7 @@ def start_servable(
             distributed_address,
             wait_agents_time_in_seconds,
             call_timeout_in_seconds,
+            max_inflight,
         )
     except Error as error:
         raise type(error)(f"Fail to start workers: {error}") from error

@@ -20,6 +20,7 @@ from pipeserve_native.server.register import PipelineServable
 register.declare_servable("add.mindir", "MindIR", with_batch_dim=False)
 seen = []
 seen_one = threading.Condition()
+started = threading.Event()
 
 
 @register.register_method(output_names=["y"])
@@ -42,6 +43,7 @@ def endless(a):
 
 
 def until_refused(a):
+    started.set()
     while True:
         try:
             add_servable.run(a)
@@ -50,6 +52,11 @@ def until_refused(a):
                 seen.append(f"{type(error).__name__}: {error}")
                 seen_one.notify_all()
             raise
+
+
+@register.register_pipeline(output_names=["started"], timeout=30)
+def has_started(a):
+    return started.wait(timeout=20)
 
 
 @register.register_pipeline(output_names=["text"], timeout=30)
@@ -130,7 +137,9 @@ def test_a_rest_client_gives_its_timeout_in_a_header(serve):
 
 def test_a_client_that_leaves_cancels(serve):
     grpc, rest = serve()
-    post(rest, "endless").close()
+    connection = post(rest, "endless")
+    assert ask(grpc, "has_started")[0]["started"]
+    connection.close()
     assert what_was_seen(grpc) == "CancelledError: Run failed: the client has left"
 
 
