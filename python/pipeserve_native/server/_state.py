@@ -19,7 +19,6 @@ class _KeepAlive:
     """A thread that ends with stop() or a signal, and until then keeps the process alive."""
 
     def __init__(self, on_signal: Callable[[], None]) -> None:
-        # A SimpleQueue, as its put() may be called in a signal handler.
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._signalled = functools.partial(self._wake.put, True)
         self._on_signal = on_signal
