@@ -1,8 +1,8 @@
 """How long the process lives: log records of the core, and SIGINT and SIGTERM.
 
-Python runs a signal handler when its main thread next runs bytecode. A main thread that is just
-about to wait for the others may not do so for ever, so whoever cares is woken by a thread that reads
-the signals from a pipe, which is written to at once. The handler only ends the main thread.
+Python runs a signal handler when its main thread next runs bytecode, which one that is just about
+to wait for other threads may never do. So whoever cares is woken by a thread that reads the signals
+from a pipe, which is written to at once. The handler only ends the main thread.
 """
 
 from __future__ import annotations

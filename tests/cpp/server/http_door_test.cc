@@ -390,6 +390,13 @@ TEST_F(HttpDoorTest, TlsWithVerifiedClients) {
   SSL_CTX_use_certificate_file(known.get(), dir_.File("client.crt").c_str(), SSL_FILETYPE_PEM);
   SSL_CTX_use_PrivateKey_file(known.get(), dir_.File("client.key").c_str(), SSL_FILETYPE_PEM);
   EXPECT_THAT(RawClient(door->address(), known.get()).Ask(PostValue(7)), HasSubstr("\"y\": 7"));
+  RawClient twice(door->address(), known.get());
+  for (int i = 0; i < 20; ++i) {  // The door reads while it answers, and goes on after it.
+    EXPECT_THAT(twice.Ask(PostValue(i)), HasSubstr("\"y\": " + std::to_string(i)));
+  }
+  ASSERT_TRUE(twice.Send(PostValue(1) + PostValue(2)));
+  EXPECT_THAT(twice.Receive(), HasSubstr("\"y\": 1"));
+  EXPECT_THAT(twice.Receive(), HasSubstr("\"y\": 2"));
   TlsContext stranger;
   EXPECT_EQ(RawClient(door->address(), stranger.get()).Ask(PostValue(7)), "");
   TlsContext outdated;

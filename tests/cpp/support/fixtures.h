@@ -12,8 +12,8 @@
 
 namespace pipeserve {
 
-// SharedFile("mindir/v1.3/consts.mindir"), below $PIPESERVE_SHARED_DIR or beside the checkout, where
-// ctest runs the tests. Needs SKIP_WITHOUT_SHARED_FILES in the test.
+// SharedFile("mindir/v1.3/consts.mindir"), below $PIPESERVE_SHARED_DIR or beside the checkout,
+// where ctest runs the tests. Needs SKIP_WITHOUT_SHARED_FILES in the test.
 inline std::filesystem::path SharedFile(std::string_view name) {
   const char* folder = std::getenv("PIPESERVE_SHARED_DIR");
   return std::filesystem::path(folder != nullptr ? folder : "../shared") / name;

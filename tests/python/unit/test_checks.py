@@ -95,13 +95,10 @@ def test_seconds():
     assert _checks.check_seconds("timeout", 2) == 2
     assert _checks.check_seconds("timeout", 0.5) == 0.5
     for value in (True, "1", [1], 1j):
-        with raises(
-            f"Parameter 'timeout' should be int or float, but actually {type(value)}"
-        ):
+        with raises(f"Parameter 'timeout' should be int or float, but actually {type(value)}"):
             _checks.check_seconds("timeout", value)
     for value in (0, -1, 0.0001, float("nan"), float("inf"), -float("inf"), 1e300, 10**400):
         with raises(
-            "Parameter 'timeout' should be in range [0.001,31622400] seconds, "
-            f"but actually {value}"
+            f"Parameter 'timeout' should be in range [0.001,31622400] seconds, but actually {value}"
         ):
             _checks.check_seconds("timeout", value)
