@@ -69,7 +69,7 @@ class RequestArena {
   // The same error for each instance.
   void AnswerError(const Status& error);
 
-  // What gives the request up at its deadline. Set before others know this object.
+  // What gives the request up at its deadline. Set before the request is queued.
   void set_deadline_entry(Timer::Entry entry) { deadline_entry_ = std::move(entry); }
 
  private:

@@ -68,6 +68,13 @@ class GrpcDoorTest : public ::testing::Test {
     return instances;
   }
 
+  // The client's clock and the server's see the deadline pass at about the same time.
+  static bool IsTooLate(const Result<InferReply>& reply) {
+    if (!reply.ok()) return reply.status().code() == StatusCode::kDeadlineExceeded;
+    return reply->errors.size() == 1 &&
+           reply->errors[0].message == "the request's deadline passed before it was done";
+  }
+
   TempDir dir_;
   Gate gate_;
   Dispatcher dispatcher_{DispatcherOptions{}};
@@ -114,7 +121,7 @@ TEST_F(GrpcDoorTest, TheClientsDeadlineIsTheRequests) {
   ClientOptions options;
   options.timeout = std::chrono::milliseconds(200);
   const auto client = Connect(door->address(), options);
-  EXPECT_EQ(client->Infer(Values({1})).status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(IsTooLate(client->Infer(Values({1}))));
   gate_.Open();  // The door waits for it.
 }
 
@@ -131,7 +138,7 @@ TEST_F(GrpcDoorTest, ACallThatTheClientHasGivenUpIsCancelled) {
   ClientOptions options;
   options.timeout = std::chrono::milliseconds(200);
   const auto client = Connect(door->address(), options);
-  EXPECT_EQ(client->Infer(Values({1})).status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(IsTooLate(client->Infer(Values({1}))));
   EXPECT_TRUE(seen.get_future().get());
 }
 
@@ -158,10 +165,10 @@ TEST_F(GrpcDoorTest, AClientThatLeavesFreesItsPlaceAtOnce) {
   ClientOptions impatient;
   impatient.timeout = std::chrono::milliseconds(50);
   const auto client = Connect(door->address(), impatient);
-  const auto leaves = [&] { return client->Infer(Values({1})).status().code(); };
-  ASSERT_EQ(leaves(), StatusCode::kDeadlineExceeded);
+  const auto leaves = [&] { return IsTooLate(client->Infer(Values({1}))); };
+  ASSERT_TRUE(leaves());
   // Each finds the place free soon, though the functions of four of them never return meanwhile.
-  for (int left = 1; left < 8;) left += leaves() == StatusCode::kDeadlineExceeded;
+  for (int left = 1; left < 8;) left += leaves();
   ASSERT_TRUE(gate_.WaitForArrivals(4));
 }
 
