@@ -4,11 +4,8 @@
 
 namespace pipeserve {
 
-Instance ByteAccount::Charge(const Instance& instance) {
-  Instance charged;
-  charged.reserve(instance.size());
-  for (const Tensor& tensor : instance) charged.push_back(ChargeOne(tensor));
-  return charged;
+void ByteAccount::Charge(Instance& instance) {
+  for (Tensor& tensor : instance) tensor = ChargeOne(tensor);
 }
 
 Tensor ByteAccount::ChargeOne(const Tensor& tensor) {

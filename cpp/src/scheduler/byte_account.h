@@ -12,9 +12,9 @@ namespace pipeserve {
 // Thread-safe. Tensors that are charged hold their account, so it may be asked after the request.
 class ByteAccount : public std::enable_shared_from_this<ByteAccount> {
  public:
-  // The same tensors, their bytes counted until the last reference to what is returned goes. They
-  // keep the owner of their buffer. Bytes that are charged twice count twice.
-  Instance Charge(const Instance& instance);
+  // Counts the bytes of these tensors, which stay the same and keep the owner of their buffer,
+  // until the last reference to them goes. Bytes that are charged twice count twice.
+  void Charge(Instance& instance);
 
   size_t live_bytes() const { return live_bytes_.load(std::memory_order_relaxed); }
 

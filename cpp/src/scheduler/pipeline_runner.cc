@@ -21,8 +21,7 @@ Result<Instance> PipelineRunner::RunOne(const Instance& instance,
                                         const CallContext& context) const {
   PIPESERVE_RETURN_IF_ERROR(
       CheckInputCount(pipeline_.name, pipeline_.input_names.size(), instance));
-  PIPESERVE_RETURN_IF_ERROR(
-      CheckWanted(context, StrCat("pipeline ", pipeline_.name, " was called")));
+  PIPESERVE_RETURN_IF_ERROR(CheckWanted(context, "pipeline ", pipeline_.name, " was called"));
   return std::move(CallHost(*pipeline_.function, std::span(&instance, 1),
                             pipeline_.output_names.size(), "Pipeline Failed")[0]);
 }

@@ -12,17 +12,18 @@ RequestArena::RequestArena(RequestInfo info, std::vector<Instance> inputs, Done 
       inputs_(std::move(inputs)),
       ticket_(std::move(info.ticket)),
       done_(std::move(done)) {
-  for (Instance& instance : inputs_) instance = account_->Charge(instance);
+  for (Instance& instance : inputs_) account_->Charge(instance);
 }
 
 std::vector<Result<Instance>> RequestArena::Charge(std::vector<Result<Instance>> results) const {
   for (Result<Instance>& result : results) {
-    if (result.ok()) *result = account_->Charge(*result);
+    if (result.ok()) account_->Charge(*result);
   }
   return results;
 }
 
 Status RequestArena::status() const {
+  if (!*given_up_) return OkStatus();
   MutexLock lock(mutex_);
   return status_;
 }

@@ -17,7 +17,7 @@ def predict(x1, x2):
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pipeserve_native import _checks, _registry, _tracing
 from pipeserve_native._errors import FailedPreconditionError, InvalidArgumentError
@@ -246,7 +246,7 @@ class PipelineServable:
         In a pipeline function it raises DeadlineExceededError once the request's deadline has
         passed and CancelledError once its client has left.
         """
-        binding = self._binding()
+        binding = self._registry.binding or self._not_bound()
         return binding.server.run(self._registry.name, binding.version, self._method, args)
 
     def submit(self, *args: Any) -> CallFuture:
@@ -256,15 +256,12 @@ class PipelineServable:
         until the call is done. Raises what ``run`` raises for wrong arguments, and
         ResourceExhaustedError when too many calls wait; all else comes with the result.
         """
-        binding = self._binding()
+        binding = self._registry.binding or self._not_bound()
         return CallFuture(
             binding.server.submit(self._registry.name, binding.version, self._method, args)
         )
 
-    def _binding(self) -> _registry.Binding:
-        binding = self._registry.binding
-        if binding is None:
-            raise FailedPreconditionError(
-                "Run failed: Run worker for inference failed, worker has not been started"
-            )
-        return binding
+    def _not_bound(self) -> NoReturn:
+        raise FailedPreconditionError(
+            "Run failed: Run worker for inference failed, worker has not been started"
+        )

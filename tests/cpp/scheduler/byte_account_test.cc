@@ -8,8 +8,8 @@ namespace {
 
 TEST(ByteAccountTest, BytesCountUntilTheLastReferenceGoes) {
   const auto account = std::make_shared<ByteAccount>();
-  Instance instance =
-      account->Charge({Tensor(DataType::kInt8, {100}), Tensor(DataType::kInt8, {0})});
+  Instance instance = {Tensor(DataType::kInt8, {100}), Tensor(DataType::kInt8, {0})};
+  account->Charge(instance);
   EXPECT_EQ(account->live_bytes(), 100u);
   Tensor view = instance[0];
   Buffer slice = view.buffer().Slice(10, 5);
@@ -26,9 +26,10 @@ TEST(ByteAccountTest, TensorsStayWhatTheyAre) {
   bool freed = false;
   int owner = 0;
   {
-    Instance charged = account->Charge(
-        {Tensor(DataType::kFloat32, {1},
-                Buffer::Wrap(&value, sizeof(value), [&freed] { freed = true; }, &owner))});
+    Instance charged = {
+        Tensor(DataType::kFloat32, {1},
+               Buffer::Wrap(&value, sizeof(value), [&freed] { freed = true; }, &owner))};
+    account->Charge(charged);
     EXPECT_EQ(charged[0].data(), &value);
     EXPECT_EQ(charged[0].buffer().owner(), &owner);
     EXPECT_EQ(charged[0].ToString(), "float32[1]");
@@ -42,7 +43,8 @@ TEST(ByteAccountTest, TheAccountOutlivesItsRequest) {
   Instance kept;
   {
     const auto account = std::make_shared<ByteAccount>();
-    kept = account->Charge({Tensor(DataType::kInt8, {100})});
+    kept = {Tensor(DataType::kInt8, {100})};
+    account->Charge(kept);
   }
   kept.clear();
 }
