@@ -72,6 +72,37 @@ def check_threads(value: Any) -> int | None:
     return None if value is None else check_int("threads", value, 1)
 
 
+def check_inflight(value: Any) -> int | None:
+    """How many requests of a servable run at once; None leaves it to the server."""
+    return None if value is None else check_int("max_inflight", value, 1, 1024)
+
+
+_LONGEST_SECONDS = 366 * 24 * 3600
+
+
+def check_seconds(name: str, value: Any) -> float:
+    """A time in seconds, an int or a float above 0; None is 0, no limit."""
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _wrong_type(name, "int or float", value)
+    if not 0.001 <= value <= _LONGEST_SECONDS:  # NaN is not, either.
+        raise InvalidArgumentError(
+            f"Parameter '{name}' should be in range [0.001,{_LONGEST_SECONDS}] seconds, "
+            f"but actually {value}"
+        )
+    return float(value)
+
+
+def check_wait(name: str, value: Any) -> float:
+    """How long to wait, in seconds: an int or a float, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _wrong_type(name, "int or float", value)
+    if not value >= 0:
+        raise InvalidArgumentError(f"Parameter '{name}' should be >= 0, but actually {value}")
+    return float(min(value, _LONGEST_SECONDS))
+
+
 def check_port(name: str, value: Any) -> int:
     """A port number."""
     return check_int(name, value, 1, 65535)
@@ -162,13 +193,3 @@ def check_decryption(key: Any, mode: Any) -> tuple[bytes | None, str]:
 
 
 COLLECTIVES = ("auto", "shm", "socket")
-
-
-def check_collectives(way: Any) -> str:
-    """What carries the collectives of agents."""
-    check_str("collectives", way)
-    if way not in COLLECTIVES:
-        raise InvalidArgumentError(
-            "Parameter 'collectives' expected to be 'auto', 'shm' or 'socket'"
-        )
-    return str(way)

@@ -43,6 +43,19 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("--distributed-address", default="127.0.0.1:6200")
     parser.add_argument("--wait-agents", type=int, default=0, metavar="SECONDS")
     parser.add_argument("--max-inflight", type=int, default=4, help="requests that run at once")
+    parser.add_argument(
+        "--max-enqueued-bytes",
+        type=int,
+        default=1 << 30,
+        metavar="BYTES",
+        help="of the inputs of requests that wait or run; more are refused",
+    )
+    parser.add_argument(
+        "--max-request-seconds",
+        type=float,
+        metavar="SECONDS",
+        help="from a request to its answer; no maximum by default",
+    )
     parser.add_argument("--max-msg-mb", type=int, default=100, help="size limit of a message")
     parser.add_argument(
         "--threads", type=int, help="of one graph call in this process (default: all cores)"
@@ -98,7 +111,11 @@ def _serve(args: argparse.Namespace) -> None:
     ssl_config = _ssl_config(args)
     _config.check_config_file(parent, name)
     declaration = _config.load_config(parent, name).declaration
-    server.configure(max_inflight=args.max_inflight)
+    server.configure(
+        max_inflight=args.max_inflight,
+        max_enqueued_bytes=args.max_enqueued_bytes,
+        max_request_seconds=args.max_request_seconds,
+    )
     if isinstance(declaration, DistributedDeclaration):
         if args.rank_table is None:
             raise _UsageError(f"{name} is declared as distributed: --rank-table is needed")

@@ -40,6 +40,7 @@ class MethodSpec:
         graph: GraphStep,
         postprocess: HostStep | None,
         outputs: list[DataSource],
+        timeout: float,
     ) -> None: ...
 
 class PipelineSpec:
@@ -50,6 +51,7 @@ class PipelineSpec:
         input_names: list[str],
         output_names: list[str],
         function: HostFunction,
+        timeout: float,
     ) -> None: ...
 
 class ServableSpec:
@@ -87,8 +89,24 @@ class SslOptions:
         verify_client: bool,
     ) -> None: ...
 
+class CallFuture:
+    def wait(self, timeout: float | None) -> bool: ...
+    def returned(self) -> Any: ...
+    def cancel(self) -> bool: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def running(self) -> bool: ...
+
 class Server:
-    def __init__(self, *, max_inflight: int, max_enqueued_requests: int) -> None: ...
+    def __init__(
+        self,
+        *,
+        max_inflight: int,
+        max_enqueued_requests: int,
+        max_enqueued_bytes: int,
+        max_request_seconds: float,
+    ) -> None: ...
     def set_max_enqueued_requests(self, limit: int) -> None: ...
     def load_local(
         self,
@@ -98,6 +116,7 @@ class Server:
         key: bytes | None,
         mode: str,
         threads: int | None,
+        max_inflight: int,
     ) -> None: ...
     def start_distributed(
         self,
@@ -110,6 +129,7 @@ class Server:
         call_timeout: float,
         lane: LaneKind,
         wait_for_all: bool,
+        max_inflight: int,
     ) -> str: ...
     def wait_ready(self, name: str, version: int, timeout: float | None) -> None: ...
     def start_grpc(
@@ -124,6 +144,9 @@ class Server:
         http_status_codes: bool,
     ) -> str: ...
     def run(self, servable: str, version: int, method: str, args: tuple[Any, ...]) -> Any: ...
+    def submit(
+        self, servable: str, version: int, method: str, args: tuple[Any, ...]
+    ) -> CallFuture: ...
     def stop(self) -> None: ...
 
 class RankPlace:

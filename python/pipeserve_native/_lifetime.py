@@ -1,14 +1,14 @@
 """How long the process lives: log records of the core, and SIGINT and SIGTERM.
 
-A signal handler runs in the middle of anything, so it takes no lock: it wakes whoever cares and
-lets the main thread end. Python runs it on the main thread only, which may be about to wait for
-our threads and never come to it; so the byte that the interpreter itself writes for each signal
-(``signal.set_wakeup_fd``) wakes them, too.
+Python runs a signal handler when its main thread next runs bytecode, which one that is just about
+to wait for other threads may never do. So whoever cares is woken by a thread that reads the signals
+from a pipe, which is written to at once. The handler only ends the main thread.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import signal
@@ -25,7 +25,8 @@ _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _wakers: list[Callable[[], None]] = []
 _previous: dict[signal.Signals, Any] = {}
-_wakeup_fd: _WakeupFd | None = None
+_previous_fd = -1
+_signal_pipe: tuple[int, int] | None = None
 
 _housekeeper_lock = threading.Lock()
 _housekeeper: threading.Thread | None = None
@@ -61,75 +62,65 @@ def _end_housekeeping() -> None:
         _housekeeper.join()
 
 
-def _wake_all() -> None:
-    for wake in tuple(_wakers):
-        wake()
+def _waits_for_threads(frame: FrameType | None) -> bool:
+    """The main thread has done its work and waits for ours to end."""
+    shutdown = threading._shutdown.__code__  # type: ignore[attr-defined]
+    while frame is not None:
+        if frame.f_code is shutdown:
+            return True
+        frame = frame.f_back
+    return not threading.main_thread().is_alive()
 
 
 def _on_signal(signum: int, frame: FrameType | None) -> None:
-    _wake_all()
-    if threading.main_thread().is_alive():  # Else it only waits for our threads to end.
+    if not _waits_for_threads(frame):
         raise SystemExit(0)
 
 
-class _WakeupFd:
-    """Wakes everybody for each exit signal, whatever the main thread is doing.
+def _read_signals(fd: int) -> None:
+    while data := os.read(fd, 64):
+        if _previous_fd != -1:
+            with contextlib.suppress(OSError):
+                os.write(_previous_fd, data)
+        if any(signum in data for signum in _SIGNALS):
+            for wake in tuple(_wakers):
+                wake()
 
-    An event loop that has set a file descriptor of its own keeps it: its main thread is awake.
-    """
 
-    def __init__(self) -> None:
-        read_fd, self._write_fd = os.pipe()
-        os.set_blocking(self._write_fd, False)
-        self._thread = threading.Thread(
-            target=self._run, args=(read_fd,), name="pipeserve-signals", daemon=True
-        )
-        self._thread.start()
-        former_fd = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
-        if former_fd != -1:
-            signal.set_wakeup_fd(former_fd)
-
-    def _run(self, read_fd: int) -> None:
-        with open(read_fd, "rb", buffering=0) as signals:
-            while byte := signals.read(1):
-                if byte[0] in _SIGNALS:
-                    _wake_all()
-
-    def close(self) -> None:
-        """Of the main thread, like the constructor."""
-        current_fd = signal.set_wakeup_fd(-1)
-        if current_fd != self._write_fd:
-            signal.set_wakeup_fd(current_fd)
-        os.close(self._write_fd)
-        self._thread.join()
+def _write_signals_to_pipe() -> None:
+    global _previous_fd, _signal_pipe
+    if _signal_pipe is None:
+        _signal_pipe = os.pipe()
+        os.set_blocking(_signal_pipe[1], False)
+        threading.Thread(
+            target=_read_signals, args=(_signal_pipe[0],), name="pipeserve-signals", daemon=True
+        ).start()
+    _previous_fd = signal.set_wakeup_fd(_signal_pipe[1], warn_on_full_buffer=False)
 
 
 def on_exit_signal(wake: Callable[[], None]) -> None:
     """From now on SIGINT and SIGTERM call ``wake`` and end the main thread with exit code 0.
 
-    ``wake`` must be safe in a signal handler. Does nothing off the main thread, where Python
-    cannot set handlers.
+    ``wake`` is called on another thread. Does nothing off the main thread, where Python cannot set
+    handlers.
     """
-    global _wakeup_fd
     if threading.current_thread() is not threading.main_thread():
         return
-    if _wakeup_fd is None:
-        _wakeup_fd = _WakeupFd()
+    if not _wakers:
         for signum in _SIGNALS:
             _previous[signum] = signal.signal(signum, _on_signal)
+        _write_signals_to_pipe()
     _wakers.append(wake)
 
 
 def off_exit_signal(wake: Callable[[], None]) -> None:
     """Ends ``on_exit_signal``; the last one puts the former handlers back."""
-    global _wakeup_fd
     if wake in _wakers:
         _wakers.remove(wake)
     if _wakers or threading.current_thread() is not threading.main_thread():
         return
+    if _previous:
+        signal.set_wakeup_fd(_previous_fd)
     while _previous:
         signum, handler = _previous.popitem()
         signal.signal(signum, handler)
-    if _wakeup_fd is not None:
-        _wakeup_fd.close()
-        _wakeup_fd = None

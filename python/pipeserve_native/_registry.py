@@ -78,6 +78,7 @@ class Method:
     graph: _core.GraphStep
     postprocess: HostStep | None
     outputs: list[_core.DataSource]
+    timeout: float
 
     def build(self) -> _core.MethodSpec:
         """The method for the core."""
@@ -89,6 +90,7 @@ class Method:
             graph=self.graph,
             postprocess=self.postprocess.build("postprocess") if self.postprocess else None,
             outputs=self.outputs,
+            timeout=self.timeout,
         )
 
 
@@ -100,6 +102,7 @@ class Pipeline:
     input_names: list[str]
     output_names: list[str]
     function: Callable[..., Any]
+    timeout: float
 
     def build(self) -> _core.PipelineSpec:
         """The pipeline for the core."""
@@ -108,6 +111,7 @@ class Pipeline:
             input_names=self.input_names,
             output_names=self.output_names,
             function=_core.instance_function(self.function, self.name, len(self.output_names)),
+            timeout=self.timeout,
         )
 
 

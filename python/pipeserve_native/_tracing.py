@@ -208,7 +208,10 @@ def _function_name(function: Callable[..., Any]) -> str:
 
 
 def trace_method(
-    registry: Registry, function: Callable[..., Any], output_names: tuple[str, ...]
+    registry: Registry,
+    function: Callable[..., Any],
+    output_names: tuple[str, ...],
+    timeout: float,
 ) -> Method:
     """Records ``function`` as a method."""
     name = function.__name__
@@ -234,4 +237,5 @@ def trace_method(
         graph=trace.graph,
         postprocess=trace.postprocess,
         outputs=_sources(tuple(outputs)),
+        timeout=timeout,
     )

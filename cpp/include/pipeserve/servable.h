@@ -1,6 +1,7 @@
 // What a servable offers: methods (recorded data flows) and pipelines (host functions). Pure data.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -63,6 +64,9 @@ struct MethodSpec {
   GraphStep graph;
   HostStep postprocess;  // function is null when there is none.
   std::vector<DataSource> outputs;
+  // Of a request of a client for this method, from its admission; 0: none. No limit of calls by
+  // pipelines, for which the deadline of their own request holds.
+  std::chrono::nanoseconds timeout{0};
 };
 
 // A host function that calls methods as often as it likes.
@@ -71,6 +75,7 @@ struct PipelineSpec {
   std::vector<std::string> input_names;
   std::vector<std::string> output_names;
   std::shared_ptr<HostFunction> function;
+  std::chrono::nanoseconds timeout{0};  // Of a request, from its admission; 0: none.
 };
 
 struct ServableSpec {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pipeserve/agent.h"
+#include "pipeserve/pending_call.h"
 #include "pipeserve/servable.h"
 #include "pipeserve/status.h"
 
@@ -39,6 +40,7 @@ struct LocalServableOptions {
   std::vector<std::string> model_files;  // Paths; the index is the subgraph number.
   std::optional<DecryptionOptions> decryption;
   std::optional<int> threads;  // Of one graph call; without, the cores this process may use.
+  int max_inflight = 0;  // Requests that run at once; 0: as many as ServerOptions says.
 };
 
 // A servable whose graphs run in agents, one per rank.
@@ -52,11 +54,17 @@ struct DistributedServableOptions {
   // A graph call is done when the last rank, which gives the outputs, has answered; with
   // wait_for_all, when every rank has. The others lag behind by at most eight calls.
   bool wait_for_all = false;
+  int max_inflight = 0;  // Requests that run at once; 0: as many as ServerOptions says.
 };
 
 struct ServerOptions {
   int max_inflight = 4;                   // Requests of one servable that run at once.
   size_t max_enqueued_requests = 10'000;  // Client requests in the server; one more is refused.
+  // Bytes of their input tensors, also while they run; a request beyond it is refused.
+  size_t max_enqueued_bytes = size_t{1} << 30;
+  // From the admission of a request to its answer, whatever the client and the method allow; up to
+  // a year. 0: no maximum.
+  std::chrono::milliseconds max_request_time{0};
 };
 
 // Thread-safe. One object may serve several servables and versions; order of loading and
@@ -95,6 +103,13 @@ class Server {
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& servable, uint64_t version,
                                                   const std::string& method,
                                                   std::vector<Instance> instances);
+
+  // The same on another thread, so that a pipeline function can fan out: calls begin in the order
+  // in which they are submitted. Errors: those of RunMethod(); kResourceExhausted (too many wait);
+  // kDeadlineExceeded, kCancelled (the request has been given up).
+  Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& servable, uint64_t version,
+                                                    const std::string& method,
+                                                    std::vector<Instance> instances);
 
   // Closes the doors, answers everything that is in flight, tells the agents. Idempotent.
   void Stop();

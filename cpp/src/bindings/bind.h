@@ -18,6 +18,12 @@ void BindHousekeeper(pybind11::module_& m);
 // Waits are cut into steps of this length, so that Ctrl-C is seen between them.
 inline constexpr std::chrono::milliseconds kWaitStep{100};
 
+// Python counts in seconds.
+inline std::chrono::nanoseconds ToDuration(double seconds) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::chrono::duration<double>(seconds));
+}
+
 // Runs Python's signal handlers; raises what they raise.
 inline void CheckSignals() {
   if (PyErr_CheckSignals() != 0) throw pybind11::error_already_set();

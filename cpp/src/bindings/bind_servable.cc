@@ -38,24 +38,26 @@ void BindSteps(py::module_& m) {
 
 void BindSpecs(py::module_& m) {
   py::class_<MethodSpec>(m, "MethodSpec")
-      .def(py::init([](std::string name, Names input_names, Names output_names,
-                       const std::optional<HostStep>& preprocess, GraphStep graph,
-                       const std::optional<HostStep>& postprocess, Sources outputs) {
-             return MethodSpec{std::move(name),         std::move(input_names),
-                               std::move(output_names), preprocess.value_or(HostStep{}),
-                               std::move(graph),        postprocess.value_or(HostStep{}),
-                               std::move(outputs)};
-           }),
-           py::kw_only(), py::arg("name"), py::arg("input_names"), py::arg("output_names"),
-           py::arg("preprocess"), py::arg("graph"), py::arg("postprocess"), py::arg("outputs"));
+      .def(
+          py::init([](std::string name, Names input_names, Names output_names,
+                      const std::optional<HostStep>& preprocess, GraphStep graph,
+                      const std::optional<HostStep>& postprocess, Sources outputs, double timeout) {
+            return MethodSpec{std::move(name),         std::move(input_names),
+                              std::move(output_names), preprocess.value_or(HostStep{}),
+                              std::move(graph),        postprocess.value_or(HostStep{}),
+                              std::move(outputs),      ToDuration(timeout)};
+          }),
+          py::kw_only(), py::arg("name"), py::arg("input_names"), py::arg("output_names"),
+          py::arg("preprocess"), py::arg("graph"), py::arg("postprocess"), py::arg("outputs"),
+          py::arg("timeout"));
   py::class_<PipelineSpec>(m, "PipelineSpec")
       .def(py::init([](std::string name, Names input_names, Names output_names,
-                       std::shared_ptr<HostFunction> function) {
+                       std::shared_ptr<HostFunction> function, double timeout) {
              return PipelineSpec{std::move(name), std::move(input_names), std::move(output_names),
-                                 std::move(function)};
+                                 std::move(function), ToDuration(timeout)};
            }),
            py::kw_only(), py::arg("name"), py::arg("input_names"), py::arg("output_names"),
-           py::arg("function"));
+           py::arg("function"), py::arg("timeout"));
   py::class_<ServableSpec>(m, "ServableSpec")
       .def(py::init([](std::string name, uint64_t version, std::vector<MethodSpec> methods,
                        std::vector<PipelineSpec> pipelines, bool with_batch_dim,

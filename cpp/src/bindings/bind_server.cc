@@ -25,28 +25,33 @@ std::chrono::milliseconds ToMilliseconds(double seconds) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(Seconds(seconds));
 }
 
-ServerPtr MakeServer(int max_inflight, size_t max_enqueued_requests) {
-  return ServerPtr(Unwrap(Server::Create({max_inflight, max_enqueued_requests})).release());
+ServerPtr MakeServer(int max_inflight, size_t max_enqueued_requests, size_t max_enqueued_bytes,
+                     double max_request_seconds) {
+  return ServerPtr(Unwrap(Server::Create({max_inflight, max_enqueued_requests, max_enqueued_bytes,
+                                          ToMilliseconds(max_request_seconds)}))
+                       .release());
 }
 
 void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string> model_files,
                const std::optional<std::string>& key, const std::string& mode,
-               std::optional<int> threads) {
-  LocalServableOptions options{std::move(model_files), std::nullopt, threads};
+               std::optional<int> threads, int max_inflight) {
+  LocalServableOptions options{std::move(model_files), std::nullopt, threads, max_inflight};
   if (key) options.decryption = DecryptionOptions{*key, mode};
   Unwrap(WithoutGil([&] { return server.LoadLocal(spec, options); }));
 }
 
 std::string StartDistributed(Server& server, const ServableSpec& spec, int rank_size,
                              int stage_size, std::string rank_table_file, std::string address,
-                             double call_timeout, LaneKind lane, bool wait_for_all) {
+                             double call_timeout, LaneKind lane, bool wait_for_all,
+                             int max_inflight) {
   const DistributedServableOptions options{rank_size,
                                            stage_size,
                                            std::move(rank_table_file),
                                            std::move(address),
                                            ToMilliseconds(call_timeout),
                                            lane,
-                                           wait_for_all};
+                                           wait_for_all,
+                                           max_inflight};
   return Unwrap(WithoutGil([&] { return server.StartDistributed(spec, options); }));
 }
 
@@ -103,24 +108,76 @@ std::vector<Instance> ToInstances(const py::tuple& args) {
   return instances;
 }
 
-py::object Run(Server& server, const std::string& servable, uint64_t version,
-               const std::string& method, const py::tuple& args) {
-  constexpr std::string_view kContext = "Run failed";
+constexpr std::string_view kRunContext = "Run failed";
+
+std::vector<Instance> CheckedInstances(const py::tuple& args) {
   Housekeeper::Global().ReleaseWaiting();
   std::vector<Instance> instances = ToInstances(args);
-  if (instances.empty()) Unwrap(InvalidArgument("Inputs cannot be empty").WithContext(kContext));
-  auto results =
-      WithoutGil([&] { return server.RunMethod(servable, version, method, std::move(instances)); });
-  Housekeeper::Global().ReleaseWaiting();  // The arguments, which the core has just let go.
-  Unwrap(results.status().WithContext(kContext));
+  if (instances.empty()) Unwrap(InvalidArgument("Inputs cannot be empty").WithContext(kRunContext));
+  return instances;
+}
+
+// What run() returns for arguments in list form or as they are. Raises the first error.
+py::object ToReturned(const Result<PendingCall::Results>& results, bool list_form) {
+  Unwrap(results.status().WithContext(kRunContext));
   py::list values;
   for (const Result<Instance>& result : *results) {
-    Unwrap(result.status().WithContext(kContext));
+    Unwrap(result.status().WithContext(kRunContext));
     values.append(ToTuple(*result));
   }
-  if (IsListForm(args)) return values;
+  if (list_form) return values;
   const auto outputs = py::reinterpret_borrow<py::tuple>(values[0]);
   return outputs.size() == 1 ? py::object(outputs[0]) : py::object(outputs);
+}
+
+py::object Run(Server& server, const std::string& servable, uint64_t version,
+               const std::string& method, const py::tuple& args) {
+  std::vector<Instance> instances = CheckedInstances(args);
+  const auto results =
+      WithoutGil([&] { return server.RunMethod(servable, version, method, std::move(instances)); });
+  Housekeeper::Global().ReleaseWaiting();  // The arguments, which the core has just let go.
+  return ToReturned(results, IsListForm(args));
+}
+
+// A pending call as Python sees it. Python keeps the last reference, and drops it without the GIL.
+struct CallFuture {
+  std::shared_ptr<PendingCall> call;
+  bool list_form = false;
+};
+
+CallFuture Submit(Server& server, const std::string& servable, uint64_t version,
+                  const std::string& method, const py::tuple& args) {
+  std::vector<Instance> instances = CheckedInstances(args);
+  Result<std::shared_ptr<PendingCall>> call = WithoutGil(
+      [&] { return server.SubmitMethod(servable, version, method, std::move(instances)); });
+  Unwrap(call.status().WithContext(kRunContext));
+  return {*std::move(call), IsListForm(args)};
+}
+
+// False at the timeout; none waits for ever.
+bool Wait(const CallFuture& future, std::optional<double> timeout) {
+  const auto end = Clock::now() + ToDuration(timeout.value_or(0));
+  while (true) {
+    std::chrono::nanoseconds step = kWaitStep;
+    if (timeout) step = std::clamp<std::chrono::nanoseconds>(end - Clock::now(), {}, step);
+    const bool done = WithoutGil([&] { return future.call->WaitFor(step); });
+    CheckSignals();
+    if (done || (timeout && Clock::now() >= end)) return done;
+  }
+}
+
+void BindCallFuture(py::module_& m) {
+  py::class_<CallFuture>(m, "CallFuture")
+      .def("wait", &Wait, py::arg("timeout"))
+      .def("returned",
+           [](const CallFuture& future) {
+             Housekeeper::Global().ReleaseWaiting();
+             return ToReturned(future.call->result(), future.list_form);
+           })
+      .def("cancel", [](const CallFuture& future) { return future.call->Cancel(); })
+      .def_property_readonly("done", [](const CallFuture& future) { return future.call->done(); })
+      .def_property_readonly("running",
+                             [](const CallFuture& future) { return future.call->running(); });
 }
 
 void BindOptions(py::module_& m) {
@@ -142,21 +199,26 @@ void BindServer(py::module_& m) {
       .value("AUTO", LaneKind::kAuto)
       .value("SHM", LaneKind::kShm)
       .value("GRPC", LaneKind::kGrpc);
+  BindCallFuture(m);
   py::class_<Server, ServerPtr>(m, "Server")
       .def(py::init(&MakeServer), py::kw_only(), py::arg("max_inflight"),
-           py::arg("max_enqueued_requests"))
+           py::arg("max_enqueued_requests"), py::arg("max_enqueued_bytes"),
+           py::arg("max_request_seconds"))
       .def("set_max_enqueued_requests", &Server::set_max_enqueued_requests, py::arg("limit"))
       .def("load_local", &LoadLocal, py::arg("spec"), py::kw_only(), py::arg("model_files"),
-           py::arg("key"), py::arg("mode"), py::arg("threads"))
+           py::arg("key"), py::arg("mode"), py::arg("threads"), py::arg("max_inflight"))
       .def("start_distributed", &StartDistributed, py::arg("spec"), py::kw_only(),
            py::arg("rank_size"), py::arg("stage_size"), py::arg("rank_table_file"),
-           py::arg("address"), py::arg("call_timeout"), py::arg("lane"), py::arg("wait_for_all"))
+           py::arg("address"), py::arg("call_timeout"), py::arg("lane"), py::arg("wait_for_all"),
+           py::arg("max_inflight"))
       .def("wait_ready", &WaitReady, py::arg("name"), py::arg("version"), py::arg("timeout"))
       .def("start_grpc", &StartGrpc, py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"))
       .def("start_rest", &StartRest, py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"), py::arg("http_status_codes"))
       .def("run", &Run, py::arg("servable"), py::arg("version"), py::arg("method"), py::arg("args"))
+      .def("submit", &Submit, py::arg("servable"), py::arg("version"), py::arg("method"),
+           py::arg("args"))
       .def("stop", [](Server& server) { WithoutGil([&] { server.Stop(); }); });
 }
 

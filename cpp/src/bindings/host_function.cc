@@ -29,7 +29,22 @@ class PythonFunction : public HostFunction {
 
   const std::string& name() const override { return name_; }
 
+  std::vector<Result<Instance>> Call(std::span<const Instance> instances) final {
+    const GilGuard gil;
+    Housekeeper::Global().ReleaseWaiting();
+    std::vector<Result<Instance>> results;
+    results.reserve(instances.size());
+    while (results.size() < instances.size()) {
+      CallSome(instances.subspan(results.size()), &results);
+    }
+    return results;
+  }
+
  protected:
+  // Adds at least one result.
+  virtual void CallSome(std::span<const Instance> instances,
+                        std::vector<Result<Instance>>* results) const = 0;
+
   py::handle function() const { return function_; }
 
   // One value, or a tuple or list of as many as there are outputs.
@@ -78,13 +93,9 @@ class InstanceFunction final : public PythonFunction {
  public:
   using PythonFunction::PythonFunction;
 
-  std::vector<Result<Instance>> Call(std::span<const Instance> instances) override {
-    const GilGuard gil;
-    Housekeeper::Global().ReleaseWaiting();
-    std::vector<Result<Instance>> results;
-    results.reserve(instances.size());
-    for (const Instance& instance : instances) results.push_back(CallOne(instance));
-    return results;
+  void CallSome(std::span<const Instance> instances,
+                std::vector<Result<Instance>>* results) const override {
+    results->push_back(CallOne(instances.front()));
   }
 
  private:
@@ -101,20 +112,8 @@ class GeneratorFunction final : public PythonFunction {
  public:
   using PythonFunction::PythonFunction;
 
-  std::vector<Result<Instance>> Call(std::span<const Instance> instances) override {
-    const GilGuard gil;
-    Housekeeper::Global().ReleaseWaiting();
-    std::vector<Result<Instance>> results;
-    results.reserve(instances.size());
-    while (results.size() < instances.size()) {
-      Iterate(instances.subspan(results.size()), &results);
-    }
-    return results;
-  }
-
- private:
-  // Adds at least one result.
-  void Iterate(std::span<const Instance> instances, std::vector<Result<Instance>>* results) const {
+  void CallSome(std::span<const Instance> instances,
+                std::vector<Result<Instance>>* results) const override {
     try {
       py::tuple batch(instances.size());
       for (size_t i = 0; i < instances.size(); ++i) batch[i] = ToTuple(instances[i]);
@@ -132,6 +131,7 @@ class GeneratorFunction final : public PythonFunction {
     }
   }
 
+ private:
   void EndEarly(size_t yielded, size_t wanted, std::vector<Result<Instance>>* results) const {
     const Status status = Internal(name() + " yielded " + Counted(yielded, "result") + " for " +
                                    Counted(wanted, "instance"));

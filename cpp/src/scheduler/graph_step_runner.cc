@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/str_cat.h"
+#include "scheduler/call_check.h"
 
 namespace pipeserve {
 
@@ -52,10 +53,7 @@ size_t GraphStepRunner::CallSize(std::span<const Instance> instances) const {
 
 Result<std::vector<Instance>> GraphStepRunner::Call(std::span<const Instance> instances,
                                                     const CallContext& context) const {
-  if (context.deadline.HasPassed()) {
-    return DeadlineExceeded(
-        StrCat("the request's deadline passed before a call of graph ", graph_));
-  }
+  PIPESERVE_RETURN_IF_ERROR(CheckWanted(context, "a call of graph ", graph_));
   const std::vector<Tensor> inputs = layout_.Gather(signature_, instances);
   std::vector<Tensor> outputs;
   PIPESERVE_RETURN_IF_ERROR(executor_.Run(graph_, inputs, context, &outputs));

@@ -19,8 +19,8 @@ class GraphStepRunner {
   // share a call as far as the batch size and the inputs without a batch dimension allow. A failed
   // call costs the instances that shared it.
   //
-  // Errors of an instance: kInvalidArgument (it does not fit the graph), kDeadlineExceeded (the
-  // request's deadline passed before its call), those of Executor::Run().
+  // Errors of an instance: kInvalidArgument (it does not fit the graph), kDeadlineExceeded or
+  // kCancelled (the request was given up before its call), those of Executor::Run().
   std::vector<Result<Instance>> Run(std::vector<Instance> instances,
                                     const CallContext& context) const;
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/str_cat.h"
+#include "scheduler/call_check.h"
 #include "scheduler/host_call.h"
 
 namespace pipeserve {
@@ -20,10 +21,7 @@ Result<Instance> PipelineRunner::RunOne(const Instance& instance,
                                         const CallContext& context) const {
   PIPESERVE_RETURN_IF_ERROR(
       CheckInputCount(pipeline_.name, pipeline_.input_names.size(), instance));
-  if (context.deadline.HasPassed()) {
-    return DeadlineExceeded(
-        StrCat("the request's deadline passed before pipeline ", pipeline_.name, " was called"));
-  }
+  PIPESERVE_RETURN_IF_ERROR(CheckWanted(context, "pipeline ", pipeline_.name, " was called"));
   return std::move(CallHost(*pipeline_.function, std::span(&instance, 1),
                             pipeline_.output_names.size(), "Pipeline Failed")[0]);
 }

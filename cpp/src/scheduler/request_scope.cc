@@ -3,14 +3,18 @@
 namespace pipeserve {
 namespace {
 
-thread_local const CallContext* current = nullptr;
+thread_local RequestArena* current = nullptr;
 
 }  // namespace
 
-RequestScope::RequestScope(const CallContext& context) : outer_(current) { current = &context; }
+RequestScope::RequestScope(RequestArena& arena) : outer_(current) { current = &arena; }
 
 RequestScope::~RequestScope() { current = outer_; }
 
-CallContext RequestScope::Current() { return current == nullptr ? CallContext{} : *current; }
+RequestArena* RequestScope::Current() { return current; }
+
+CallContext RequestScope::Context() {
+  return current == nullptr ? CallContext{} : current->context();
+}
 
 }  // namespace pipeserve

@@ -8,15 +8,25 @@
 #include "scheduler/request_scope.h"
 
 namespace pipeserve {
+namespace {
 
-void Refuse(Request request, const Status& error) {
-  request.done(std::vector<Result<Instance>>(request.instances.size(), error));
+// The place in the queue is free before the client hears of it, so that its next request fits.
+void GiveUp(RequestArena& arena, RequestQueue& queue, uint64_t number, const Status& reason) {
+  if (!arena.Claim(reason)) return;
+  queue.Remove(number);
+  arena.AnswerError(reason);
 }
+
+Status TooLate() { return DeadlineExceeded("the request's deadline passed before it was done"); }
+
+}  // namespace
 
 Status NotAvailable() { return Unavailable("servable is not available"); }
 
-RunnerPool::RunnerPool(const SchedulerOptions& options)
-    : options_(options), queue_(options.queue_capacity) {}
+RunnerPool::RunnerPool(const SchedulerOptions& options, Timer& timer)
+    : options_(options),
+      timer_(timer),
+      queue_(std::make_shared<RequestQueue>(options.queue_capacity)) {}
 
 RunnerPool::~RunnerPool() { Stop(); }
 
@@ -32,33 +42,57 @@ Status RunnerPool::Start() {
   return OkStatus();
 }
 
-void RunnerPool::Submit(Request request) {
-  if (queue_.TryPush(request)) return;
-  if (stopping_) return Refuse(std::move(request), NotAvailable());
-  Refuse(std::move(request),
-         ResourceExhausted(StrCat("Serving Error: enqueued requests count exceeds the limit ",
-                                  options_.queue_capacity)));
+void RunnerPool::Submit(const Callable& callable, RequestInfo info, std::vector<Instance> inputs,
+                        RequestArena::Done done) {
+  const std::shared_ptr<CancelToken> cancel = info.cancel;
+  const auto arena =
+      std::make_shared<RequestArena>(std::move(info), std::move(inputs), std::move(done));
+  const uint64_t number = queue_->NextNumber();
+  Watch(arena, number, cancel.get());
+  QueuedRequest request{arena, &callable};
+  const RequestQueue::Push push = queue_->TryPush(number, request);
+  // One that was given up just before has not found itself in the queue.
+  if (*arena->context().cancelled) return queue_->Remove(number);
+  if (push == RequestQueue::Push::kDone) return;
+  GiveUp(*arena, *queue_, number,
+         push == RequestQueue::Push::kClosed
+             ? NotAvailable()
+             : ResourceExhausted(StrCat("Serving Error: enqueued requests count exceeds the limit ",
+                                        options_.queue_capacity)));
+}
+
+void RunnerPool::Watch(const std::shared_ptr<RequestArena>& arena, uint64_t number,
+                       CancelToken* cancel) {
+  // What is called later finds the request gone when it was answered before.
+  const auto give_up = [weak = std::weak_ptr(arena), queue = queue_, number](const Status& reason) {
+    if (const auto found = weak.lock()) GiveUp(*found, *queue, number, reason);
+  };
+  arena->set_deadline_entry(
+      timer_.Add(arena->context().deadline, [give_up] { give_up(TooLate()); }));
+  if (cancel == nullptr) return;
+  cancel->Listen([give_up] { give_up(Cancelled("the client has left")); });
 }
 
 void RunnerPool::Serve() {
-  while (std::optional<Request> request = queue_.Pop()) RunOrRefuse(*std::move(request));
+  while (const std::optional<QueuedRequest> request = queue_->Pop()) Run(*request);
 }
 
-void RunnerPool::RunOrRefuse(Request request) {
-  if (stopping_) return Refuse(std::move(request), NotAvailable());
-  if (request.context.deadline.HasPassed()) {
-    return Refuse(std::move(request),
-                  DeadlineExceeded("the request's deadline passed while it waited"));
+void RunnerPool::Run(const QueuedRequest& request) {
+  RequestArena& arena = *request.arena;
+  // The timer may be a moment late.
+  if (arena.context().deadline.HasPassed(timer_.clock())) {
+    if (arena.Claim(TooLate())) arena.AnswerError(TooLate());
+    return;
   }
-  if (request.context.cancelled != nullptr && *request.context.cancelled) {
-    return Refuse(std::move(request), Cancelled("the request was cancelled while it waited"));
-  }
+  std::optional<std::vector<Instance>> inputs = arena.Begin();
+  if (!inputs.has_value()) return;
   std::vector<Result<Instance>> results;
   {
-    const RequestScope scope(request.context);
-    results = request.callable->Run(std::move(request.instances), request.context);
+    const RequestScope scope(arena);
+    results = arena.Charge(request.callable->Run(*std::move(inputs), arena.context()));
   }
-  request.done(std::move(results));
+  arena.EndCalls();
+  if (arena.Claim(OkStatus())) arena.Answer(std::move(results));
 }
 
 void RunnerPool::Stop() {
@@ -70,10 +104,8 @@ void RunnerPool::Stop() {
     }
     state_ = State::kStopping;
   }
-  stopping_ = true;
-  queue_.Close();
-  while (std::optional<Request> request = queue_.Pop()) {
-    Refuse(*std::move(request), NotAvailable());
+  for (const QueuedRequest& request : queue_->Close()) {
+    if (request.arena->Claim(NotAvailable())) request.arena->AnswerError(NotAvailable());
   }
   for (std::thread& runner : runners_) runner.join();
   {

@@ -1,26 +1,18 @@
-// The requests that wait for a servable and the threads that run them.
+// The threads that run the requests of a servable, and what ends those that wait too long.
 #pragma once
 
-#include <atomic>
+#include <memory>
 #include <thread>
 #include <vector>
 
-#include "base/bounded_queue.h"
 #include "base/mutex.h"
+#include "base/timer.h"
 #include "scheduler/callable.h"
+#include "scheduler/request_arena.h"
+#include "scheduler/request_queue.h"
 #include "scheduler/servable.h"
 
 namespace pipeserve {
-
-struct Request {
-  const Callable* callable = nullptr;
-  std::vector<Instance> instances;
-  CallContext context;
-  Servable::Done done;
-};
-
-// Answers `request` with one and the same error for each instance.
-void Refuse(Request request, const Status& error);
 
 // "servable is not available"
 Status NotAvailable();
@@ -28,16 +20,19 @@ Status NotAvailable();
 // First come, first served. Thread-safe.
 class RunnerPool {
  public:
-  explicit RunnerPool(const SchedulerOptions& options);
+  // `timer` outlives the pool.
+  RunnerPool(const SchedulerOptions& options, Timer& timer);
   ~RunnerPool();  // Stop().
 
   // Errors: kResourceExhausted (the system gives no more threads).
   Status Start();
 
-  // Answers `request` once: by running it, or with kResourceExhausted (the queue is full, at once),
-  // kDeadlineExceeded or kCancelled (the deadline passed, the client left while it waited) or
-  // kUnavailable (stopped).
-  void Submit(Request request);
+  // Has the request answered once: by running it, or with kResourceExhausted (the queue is full, at
+  // once), kDeadlineExceeded (at its deadline, whether it waits or runs), kCancelled (as soon as
+  // the client has left) or kUnavailable (stopped). One that ends while it waits leaves the queue
+  // and never runs; one that runs keeps its runner until it returns.
+  void Submit(const Callable& callable, RequestInfo info, std::vector<Instance> inputs,
+              RequestArena::Done done);
 
   // Refuses what comes and what waits, lets finish what runs. Every call returns when all is done.
   void Stop();
@@ -45,12 +40,14 @@ class RunnerPool {
  private:
   enum class State { kRunning, kStopping, kStopped };
 
+  // Gives the request up when its deadline passes or its client leaves (null: it stays).
+  void Watch(const std::shared_ptr<RequestArena>& arena, uint64_t number, CancelToken* cancel);
   void Serve();
-  void RunOrRefuse(Request request);
+  void Run(const QueuedRequest& request);
 
   const SchedulerOptions options_;
-  BoundedQueue<Request> queue_;
-  std::atomic<bool> stopping_{false};
+  Timer& timer_;
+  const std::shared_ptr<RequestQueue> queue_;  // Shared with those who give requests up.
   Mutex mutex_;
   CondVar stopped_;
   State state_ GUARDED_BY(mutex_) = State::kRunning;

@@ -1,12 +1,15 @@
 #include "scheduler/servable.h"
 
+#include <algorithm>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "base/str_cat.h"
 #include "pipeline/batch.h"
 #include "pipeline/servable_check.h"
 #include "scheduler/call_gate.h"
+#include "scheduler/call_pool.h"
 #include "scheduler/method_runner.h"
 #include "scheduler/pipeline_runner.h"
 #include "scheduler/request_scope.h"
@@ -16,6 +19,7 @@ namespace pipeserve {
 namespace {
 
 constexpr int kMaxRunners = 1024;
+constexpr std::chrono::hours kLongestTimeout{24 * 366};
 
 Status CheckOptions(const SchedulerOptions& options) {
   if (options.max_inflight < 1 || options.max_inflight > kMaxRunners) {
@@ -24,6 +28,16 @@ Status CheckOptions(const SchedulerOptions& options) {
   }
   if (options.queue_capacity < 1) {
     return InvalidArgument("queue_capacity is 0, wanted at least 1");
+  }
+  return OkStatus();
+}
+
+template <typename Spec>
+Status CheckTimeouts(const std::vector<Spec>& specs) {
+  for (const Spec& spec : specs) {
+    if (spec.timeout >= Duration::zero() && spec.timeout <= kLongestTimeout) continue;
+    return InvalidArgument(StrCat("the timeout of ", spec.name, " is ", spec.timeout.count(),
+                                  " ns, wanted 0 to ", kLongestTimeout.count(), " h"));
   }
   return OkStatus();
 }
@@ -53,20 +67,24 @@ class Servable::Impl {
 
   const ServableSpec& spec() const { return spec_; }
   const Signature* FindCallable(const std::string& name) const;
-  void Submit(const std::string& name, std::vector<Instance> instances, const CallContext& context,
+  void Submit(const std::string& name, std::vector<Instance> instances, RequestInfo info,
               Done done);
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
                                                   std::vector<Instance> instances);
+  Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& method,
+                                                    std::vector<Instance> instances);
 
  private:
   struct Entry {
     Signature signature;
     const Callable* callable;
+    Duration timeout;
   };
 
   template <typename Spec>
   void AddEntry(const Spec& spec, const Callable& callable) {
-    entries_.emplace(spec.name, Entry{{spec.input_names, spec.output_names}, &callable});
+    entries_.emplace(spec.name,
+                     Entry{{spec.input_names, spec.output_names}, &callable, spec.timeout});
   }
 
   const ServableSpec spec_;
@@ -76,6 +94,9 @@ class Servable::Impl {
   std::map<std::string, PipelineRunner> pipelines_;
   std::map<std::string, Entry> entries_;  // What clients may call.
   CallGate direct_calls_;                 // Callers inside RunMethod().
+  const std::unique_ptr<Timer> own_timer_;
+  Timer& timer_;
+  CallPool calls_;  // Outlives the requests, which wait for their calls.
   RunnerPool pool_;
 };
 
@@ -84,7 +105,10 @@ Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, Batc
     : spec_(std::move(spec)),
       executor_(std::move(executor)),
       layout_(std::move(layout)),
-      pool_(options) {
+      own_timer_(options.timer == nullptr ? std::make_unique<Timer>() : nullptr),
+      timer_(options.timer == nullptr ? *own_timer_ : *options.timer),
+      calls_(std::max(options.max_inflight, static_cast<int>(std::thread::hardware_concurrency()))),
+      pool_(options, timer_) {
   for (const MethodSpec& method : spec_.methods) {
     const auto& runner =
         methods_.try_emplace(method.name, spec_.name, method, layout_, *executor_).first->second;
@@ -98,6 +122,7 @@ Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, Batc
 void Servable::Impl::Stop() {
   // In this order, because what runs in the pool may still call RunMethod().
   pool_.Stop();
+  calls_.Stop();
   direct_calls_.Close();
 }
 
@@ -107,13 +132,18 @@ const Servable::Signature* Servable::Impl::FindCallable(const std::string& name)
 }
 
 void Servable::Impl::Submit(const std::string& name, std::vector<Instance> instances,
-                            const CallContext& context, Done done) {
+                            RequestInfo info, Done done) {
   if (instances.empty()) return done({});
-  Request request{nullptr, std::move(instances), context, std::move(done)};
   const auto found = entries_.find(name);
-  if (found == entries_.end()) return Refuse(std::move(request), UnknownMethod(name));
-  request.callable = found->second.callable;
-  pool_.Submit(std::move(request));
+  if (found == entries_.end()) {
+    info.ticket.Return();
+    return done(std::vector<Result<Instance>>(instances.size(), UnknownMethod(name)));
+  }
+  const Entry& entry = found->second;
+  if (entry.timeout > Duration::zero()) {
+    info.deadline = Earlier(info.deadline, Deadline::After(entry.timeout, timer_.clock()));
+  }
+  pool_.Submit(*entry.callable, std::move(info), std::move(instances), std::move(done));
 }
 
 Result<std::vector<Result<Instance>>> Servable::Impl::RunMethod(const std::string& method,
@@ -121,17 +151,39 @@ Result<std::vector<Result<Instance>>> Servable::Impl::RunMethod(const std::strin
   const auto found = methods_.find(method);
   if (found == methods_.end()) return UnknownMethod(method);
   if (instances.empty()) return InvalidArgument("Inputs cannot be empty");
+  const RequestArena* const arena = RequestScope::Current();
+  if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->status());
   if (!direct_calls_.Enter()) return NotAvailable();
   std::vector<Result<Instance>> results =
-      found->second.Run(std::move(instances), RequestScope::Current());
+      found->second.Run(std::move(instances), RequestScope::Context());
   direct_calls_.Leave();
-  return results;
+  return arena == nullptr ? std::move(results) : arena->Charge(std::move(results));
+}
+
+Result<std::shared_ptr<PendingCall>> Servable::Impl::SubmitMethod(const std::string& method,
+                                                                  std::vector<Instance> instances) {
+  if (methods_.find(method) == methods_.end()) return UnknownMethod(method);
+  if (instances.empty()) return InvalidArgument("Inputs cannot be empty");
+  RequestArena* const arena = RequestScope::Current();
+  const auto call = std::make_shared<SubmittedCall>(
+      arena, [this, method, instances = std::move(instances)]() mutable {
+        return RunMethod(method, std::move(instances));
+      });
+  if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->AddCall(call));
+  if (CallPool::OnPoolThread()) {
+    call->Run();
+  } else {
+    PIPESERVE_RETURN_IF_ERROR(calls_.Submit(call));
+  }
+  return std::shared_ptr<PendingCall>(call);
 }
 
 Result<std::unique_ptr<Servable>> Servable::Create(ServableSpec spec,
                                                    std::shared_ptr<Executor> executor,
                                                    const SchedulerOptions& options) {
   PIPESERVE_RETURN_IF_ERROR(CheckOptions(options));
+  PIPESERVE_RETURN_IF_ERROR(CheckTimeouts(spec.methods));
+  PIPESERVE_RETURN_IF_ERROR(CheckTimeouts(spec.pipelines));
   const std::vector<GraphSignature> signatures = SignaturesOf(*executor);
   PIPESERVE_RETURN_IF_ERROR(CheckServable(spec, signatures));
   PIPESERVE_ASSIGN_OR_RETURN(BatchLayout layout, BatchLayout::Create(spec, signatures));
@@ -152,13 +204,18 @@ const Servable::Signature* Servable::FindCallable(const std::string& name) const
 }
 
 void Servable::Submit(const std::string& callable, std::vector<Instance> instances,
-                      const CallContext& context, Done done) {
-  impl_->Submit(callable, std::move(instances), context, std::move(done));
+                      RequestInfo info, Done done) {
+  impl_->Submit(callable, std::move(instances), std::move(info), std::move(done));
 }
 
 Result<std::vector<Result<Instance>>> Servable::RunMethod(const std::string& method,
                                                           std::vector<Instance> instances) {
   return impl_->RunMethod(method, std::move(instances));
+}
+
+Result<std::shared_ptr<PendingCall>> Servable::SubmitMethod(const std::string& method,
+                                                            std::vector<Instance> instances) {
+  return impl_->SubmitMethod(method, std::move(instances));
 }
 
 void Servable::Stop() { impl_->Stop(); }

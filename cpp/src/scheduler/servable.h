@@ -1,20 +1,23 @@
 // A loaded servable: its definitions bound to an executor, and the threads that run requests.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
+#include "base/timer.h"
 #include "executor/executor.h"
+#include "pipeserve/pending_call.h"
 #include "pipeserve/servable.h"
+#include "scheduler/request_arena.h"
 
 namespace pipeserve {
 
 struct SchedulerOptions {
   int max_inflight = 4;            // Runner threads: requests that run at once.
   size_t queue_capacity = 10'000;  // Requests that may wait; one more is refused.
+  // Ends requests at their deadlines; outlives the servable. Null: the servable makes its own.
+  Timer* timer = nullptr;
 };
 
 // Thread-safe. Every request is answered exactly once: result, error, deadline or shutdown.
@@ -22,7 +25,7 @@ struct SchedulerOptions {
 // or `done`; whoever lets `done` hold a reference calls Stop() before dropping its own.
 class Servable {
  public:
-  using Done = std::function<void(std::vector<Result<Instance>>)>;
+  using Done = RequestArena::Done;
 
   // Checks the data flow of every method and its fit to the executor's graphs, which may be none
   // when there are only pipelines.
@@ -42,20 +45,30 @@ class Servable {
   const Signature* FindCallable(const std::string& name) const;
 
   // Queues a request of `instances` for a callable; values are in the order of its input names.
+  // Its deadline is that of `info` or that of the callable's timeout, whichever is earlier.
   // `done` runs once, on any thread (on this one when the request is refused or empty), with one
-  // result per instance and no lock held.
+  // result per instance and no lock held. It must be quick.
   //
   // Errors of an instance: kNotFound ("Not support method fun9"), kResourceExhausted (the queue is
-  // full), kDeadlineExceeded, kCancelled, kUnavailable (stopped), kInvalidArgument; what a host
-  // function returned, after "Pipeline Failed: "; those of Executor::Run().
-  void Submit(const std::string& callable, std::vector<Instance> instances,
-              const CallContext& context, Done done);
+  // full), kDeadlineExceeded (at the deadline, even when the request still runs), kCancelled (as
+  // soon as the client has left), kUnavailable (stopped), kInvalidArgument; what a host function
+  // returned, after "Pipeline Failed: "; those of Executor::Run().
+  void Submit(const std::string& callable, std::vector<Instance> instances, RequestInfo info,
+              Done done);
 
   // Runs a method on the calling thread; see Server::RunMethod. On a thread that runs a request
-  // the request's context holds, on any other there is no deadline. Works until Stop() is done, so
-  // that a pipeline function that has begun can finish.
+  // the request's deadline holds, and nothing runs once the request has been given up; on any
+  // other thread there is no deadline. Works until Stop() is done, so that a pipeline function that
+  // has begun can finish.
+  // Errors: kNotFound, kInvalidArgument, kUnavailable; why the request was given up.
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
                                                   std::vector<Instance> instances);
+
+  // The same on another thread, beside whatever else the caller does; calls begin in the order in
+  // which they were submitted. Without a request it runs until it is done or Stop() is called.
+  // Errors: those of RunMethod(); kResourceExhausted (too many submitted calls wait).
+  Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& method,
+                                                    std::vector<Instance> instances);
 
   // Refuses what comes, answers what waits with kUnavailable, waits for what runs. Idempotent;
   // every call returns when all is done.

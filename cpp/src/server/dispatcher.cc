@@ -44,6 +44,14 @@ Result<std::vector<Instance>> OrderInputs(const ClientRequest& request,
   return ordered;
 }
 
+size_t InputBytes(const ClientRequest& request) {
+  size_t bytes = 0;
+  for (const NamedInstance& instance : request.instances) {
+    for (const auto& [name, tensor] : instance) bytes += tensor.byte_size();
+  }
+  return bytes;
+}
+
 ClientReply ErrorReply(Status error) {
   ClientReply reply;
   reply.error = std::move(error);
@@ -58,15 +66,15 @@ ClientReply MergeResults(std::vector<std::string> output_names,
     return !result.ok() && result.status() == first;
   });
   if (alike) return ErrorReply(first);
-  return {OkStatus(), std::move(output_names), std::move(results)};
+  return {OkStatus(), std::move(output_names), std::move(results), {}};
 }
 
 }  // namespace
 
-Dispatcher::Dispatcher(size_t max_enqueued_requests)
-    : max_enqueued_requests_(max_enqueued_requests) {}
+Dispatcher::Dispatcher(const DispatcherOptions& options)
+    : options_(options), admission_(options.limits) {}
 
-void Dispatcher::set_max_enqueued_requests(size_t limit) { max_enqueued_requests_ = limit; }
+void Dispatcher::set_max_enqueued_requests(size_t limit) { admission_.set_max_requests(limit); }
 
 Status Dispatcher::Reserve(const std::string& name, uint64_t version) {
   MutexLock lock(mutex_);
@@ -128,40 +136,43 @@ Result<std::shared_ptr<Servable>> Dispatcher::FindAvailable(const ClientRequest&
 void Dispatcher::Close() { closed_ = true; }
 
 void Dispatcher::Dispatch(ClientRequest request, Done done) {
-  const size_t limit = max_enqueued_requests_;
-  if (enqueued_requests_.fetch_add(1) >= limit) {
-    enqueued_requests_.fetch_sub(1);
-    done(ErrorReply(ResourceExhausted(
-        StrCat("Serving Error: enqueued requests count exceeds the limit ", limit))));
-    return;
+  Result<Admission::Ticket> ticket = admission_.Enter(InputBytes(request));
+  if (!ticket.ok()) {
+    ClientReply reply = ErrorReply(ticket.status());
+    reply.retry_after = admission_.RetryAfter();
+    return done(std::move(reply));
   }
-  request.context.request_id = ++last_request_id_;
-  Submit(std::move(request), [this, done = std::move(done)](ClientReply reply) {
-    enqueued_requests_.fetch_sub(1);  // First: whoever has the reply may send the next request.
-    done(std::move(reply));
-  });
+  Result<Ready> ready = Prepare(request);
+  if (!ready.ok()) {
+    ticket->Return();  // First: whoever has the reply may send the next request.
+    return done(ErrorReply(ready.status()));
+  }
+  RequestInfo info{request.deadline, ++last_request_id_, std::move(request.cancel),
+                   *std::move(ticket)};
+  if (options_.max_request_time > Duration::zero()) {
+    info.deadline = Earlier(info.deadline, Deadline::After(options_.max_request_time));
+  }
+  ready->servable->Submit(request.method, std::move(ready->inputs), std::move(info),
+                          [output_names = std::move(ready->output_names),
+                           done = std::move(done)](std::vector<Result<Instance>> results) {
+                            done(MergeResults(output_names, std::move(results)));
+                          });
 }
 
-void Dispatcher::Submit(ClientRequest request, Done done) {
-  Result<std::shared_ptr<Servable>> found = FindAvailable(request);
-  if (!found.ok()) return done(ErrorReply(found.status()));
-  const std::shared_ptr<Servable> servable = *std::move(found);
-  const Servable::Signature* callable = servable->FindCallable(request.method);
+Result<Dispatcher::Ready> Dispatcher::Prepare(const ClientRequest& request) const {
+  Ready ready;
+  PIPESERVE_ASSIGN_OR_RETURN(ready.servable, FindAvailable(request));
+  const Servable::Signature* callable = ready.servable->FindCallable(request.method);
   if (callable == nullptr) {
-    return done(ErrorReply(NotFound(StrCat(Describe(request), ", method is not available"))));
+    return NotFound(StrCat(Describe(request), ", method is not available"));
   }
   if (request.instances.empty()) {
-    return done(
-        ErrorReply(InvalidArgument(StrCat("Instances count of request cannot be 0, servable ",
-                                          request.servable, ", method ", request.method))));
+    return InvalidArgument(StrCat("Instances count of request cannot be 0, servable ",
+                                  request.servable, ", method ", request.method));
   }
-  Result<std::vector<Instance>> inputs = OrderInputs(request, callable->input_names);
-  if (!inputs.ok()) return done(ErrorReply(inputs.status()));
-  servable->Submit(request.method, *std::move(inputs), request.context,
-                   [output_names = callable->output_names,
-                    done = std::move(done)](std::vector<Result<Instance>> results) {
-                     done(MergeResults(output_names, std::move(results)));
-                   });
+  PIPESERVE_ASSIGN_OR_RETURN(ready.inputs, OrderInputs(request, callable->input_names));
+  ready.output_names = callable->output_names;
+  return ready;
 }
 
 }  // namespace pipeserve

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,6 +12,7 @@
 
 #include "base/mutex.h"
 #include "pipeserve/instance.h"
+#include "scheduler/admission.h"
 #include "scheduler/servable.h"
 
 namespace pipeserve {
@@ -22,7 +24,9 @@ struct ClientRequest {
   std::string method;
   uint64_t version = 0;  // 0 is the newest that runs.
   std::vector<NamedInstance> instances;
-  CallContext context;
+  Deadline deadline = {};  // That of the client.
+  // Raised when the client has left. Null: it stays.
+  std::shared_ptr<CancelToken> cancel = nullptr;
 };
 
 // Either `error` (for the whole request) or one result per instance, outputs in declared order.
@@ -30,6 +34,13 @@ struct ClientReply {
   Status error;
   std::vector<std::string> output_names;
   std::vector<Result<Instance>> instances;
+  // When a request that was refused with kResourceExhausted may come again; 0 for all others.
+  std::chrono::seconds retry_after{0};
+};
+
+struct DispatcherOptions {
+  AdmissionLimits limits;
+  Duration max_request_time = Duration::zero();  // From admission to the answer; 0: no maximum.
 };
 
 // Thread-safe.
@@ -39,7 +50,7 @@ class Dispatcher {
   // Whether a servable can be called at this moment; must be quick.
   using Probe = std::function<bool()>;
 
-  explicit Dispatcher(size_t max_enqueued_requests);
+  explicit Dispatcher(const DispatcherOptions& options);
 
   void set_max_enqueued_requests(size_t limit);
 
@@ -58,6 +69,7 @@ class Dispatcher {
   void Close();
 
   // `done` runs once, on any thread. All instances that fail alike are one error of the request.
+  // The earliest of the client's deadline, the callable's timeout and the server's maximum counts.
   void Dispatch(ClientRequest request, Done done);
 
  private:
@@ -66,17 +78,25 @@ class Dispatcher {
     Probe available;
   };
 
+  // A request that can be submitted.
+  struct Ready {
+    std::shared_ptr<Servable> servable;
+    std::vector<Instance> inputs;
+    std::vector<std::string> output_names;
+  };
+
   // The entries that a request may mean, newest first.
   std::vector<Entry> Candidates(const std::string& name, uint64_t version) const;
   // Errors: kNotFound, kUnavailable, both "servable is not available".
   Result<std::shared_ptr<Servable>> FindAvailable(const ClientRequest& request) const;
-  void Submit(ClientRequest request, Done done);
+  // Errors: those of FindAvailable(), kNotFound (the method), kInvalidArgument (the inputs).
+  Result<Ready> Prepare(const ClientRequest& request) const;
 
+  const DispatcherOptions options_;
+  Admission admission_;
   mutable Mutex mutex_;
   std::map<std::string, std::map<uint64_t, Entry>> servables_ GUARDED_BY(mutex_);
   std::atomic<bool> closed_{false};
-  std::atomic<size_t> max_enqueued_requests_;
-  std::atomic<size_t> enqueued_requests_{0};
   std::atomic<uint64_t> last_request_id_{0};
 };
 

@@ -2,7 +2,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -25,16 +24,16 @@ Deadline ToDeadline(std::chrono::system_clock::time_point time) {
   return remaining > kEver ? Deadline::Infinite() : Deadline::After(remaining);
 }
 
-// One call. The flag outlives it: a request may still wait when gRPC is done with its call.
+// One call. A client that leaves has its request answered, which finishes the call.
 class PredictCall final : public grpc::ServerUnaryReactor {
  public:
-  std::shared_ptr<const std::atomic<bool>> cancelled() const { return cancelled_; }
+  const std::shared_ptr<CancelToken>& cancel() const { return cancel_; }
 
  private:
-  void OnCancel() override { *cancelled_ = true; }
+  void OnCancel() override { cancel_->Raise(); }
   void OnDone() override { delete this; }  // From here on gRPC has forgotten it.
 
-  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<CancelToken> cancel_ = std::make_shared<CancelToken>();
 };
 
 class PredictService final : public ms_proto::MSService::CallbackService {
@@ -53,8 +52,8 @@ class PredictService final : public ms_proto::MSService::CallbackService {
       call->Finish(grpc::Status::OK);
       return call;
     }
-    read->context.deadline = ToDeadline(context->deadline());
-    read->context.cancelled = call->cancelled();
+    read->deadline = ToDeadline(context->deadline());
+    read->cancel = call->cancel();
     dispatcher_.Dispatch(*std::move(read), [call, reply](ClientReply result) {
       WriteReply(result.error, result.output_names, result.instances, reply);
       call->Finish(grpc::Status::OK);  // Errors travel inside the reply.

@@ -28,6 +28,8 @@ using boost::system::error_code;
 constexpr std::chrono::seconds kIdleLimit{100};  // Of a connection that does not move.
 constexpr std::chrono::seconds kLingerLimit{5};  // For a client that still sends when refused.
 constexpr size_t kHeaderLimit = 16 << 10;
+constexpr size_t kAheadStep = 4 << 10;  // What a client may send ahead, at a time and in all.
+constexpr size_t kAheadLimit = 64 << 10;
 constexpr size_t kParserSlack = 64;  // So that the JSON parser reads the body where it is.
 
 // One connection: reads a request, has it answered, writes the answer, reads the next; so answers
@@ -155,25 +157,73 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
     Result<ClientRequest> request = ReadRestRequest(
         {parser_->get().target().data(), parser_->get().target().size()}, parser_->get().body());
     if (!request.ok()) return Respond(AnswerError(request.status()));
+    if (const Status status = ReadTimeout(&*request); !status.ok()) {
+      return Respond(AnswerError(status));
+    }
     parser_->get().body() = {};  // The tensors have the bytes; a request may wait for long.
     answering_ = true;
+    cancel_ = std::make_shared<CancelToken>();
+    request->cancel = cancel_;
+    Watch();
     hub_->dispatcher.Dispatch(
         *std::move(request), [self = this->shared_from_this()](ClientReply reply) {
           asio::post(self->stream_.get_executor(),
-                     [self, reply = std::move(reply)] { self->Respond(AnswerReply(reply)); });
+                     [self, reply = std::move(reply)] { self->OnReply(AnswerReply(reply)); });
         });
   }
 
-  void Respond(RestAnswer answer) {
-    const int status = hub_->http_status_codes ? answer.http_status : 200;
-    WriteResponse(static_cast<http::status>(status), std::move(answer.body));
+  Status ReadTimeout(ClientRequest* request) {
+    const auto& message = parser_->get();
+    const auto field = message.find({kTimeoutField.data(), kTimeoutField.size()});
+    if (field == message.end()) return OkStatus();
+    PIPESERVE_ASSIGN_OR_RETURN(request->deadline,
+                               ReadRestTimeout({field->value().data(), field->value().size()}));
+    return OkStatus();
   }
 
-  void WriteResponse(http::status status, std::string body) {
+  // While a request is being answered, reading tells when the client leaves; what it sends ahead
+  // is kept for the next request. A client that only closes its sending side counts as one that
+  // leaves, as with other servers: nothing tells the two apart.
+  void Watch() {
+    watching_ = true;
+    tcp_stream().expires_never();
+    stream_.async_read_some(input_.prepare(kAheadStep),
+                            [self = this->shared_from_this()](error_code error, size_t size) {
+                              self->OnWatched(error, size);
+                            });
+  }
+
+  void OnWatched(error_code error, size_t size) {
+    watching_ = false;
+    input_.commit(size);
+    if (reply_.has_value()) return Respond(*std::exchange(reply_, std::nullopt));
+    if (error) {
+      keep_alive_ = false;
+      return cancel_->Raise();
+    }
+    if (input_.size() < kAheadLimit) Watch();
+  }
+
+  void OnReply(RestAnswer answer) {
+    if (!watching_) return Respond(std::move(answer));
+    reply_ = std::move(answer);
+    tcp_stream().cancel();  // Ends the watch, which then responds.
+  }
+
+  void Respond(RestAnswer answer) {
+    if (!hub_->http_status_codes) return WriteResponse(http::status::ok, std::move(answer.body));
+    WriteResponse(static_cast<http::status>(answer.http_status), std::move(answer.body),
+                  answer.retry_after);
+  }
+
+  void WriteResponse(http::status status, std::string body, std::chrono::seconds retry_after = {}) {
     answering_ = true;
     keep_alive_ = keep_alive_ && !draining_;
     response_.emplace(status, parser_->get().version() == 10 ? 10 : 11);
     response_->set(http::field::content_type, "application/json");
+    if (retry_after.count() > 0) {
+      response_->set(http::field::retry_after, std::to_string(retry_after.count()));
+    }
     response_->keep_alive(keep_alive_);
     response_->body() = std::move(body);
     response_->prepare_payload();
@@ -206,6 +256,9 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
   beast::flat_buffer input_;
   std::optional<http::request_parser<http::string_body>> parser_;
   std::optional<http::response<http::string_body>> response_;
+  std::shared_ptr<CancelToken> cancel_;  // Of the request that is being answered.
+  std::optional<RestAnswer> reply_;      // Waits for the end of the watch.
+  bool watching_ = false;
   std::vector<char> rest_;
   bool keep_alive_ = true;
   bool answering_ = false;  // A request is with the dispatcher or its answer is being written.

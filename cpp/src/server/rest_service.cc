@@ -1,13 +1,18 @@
 #include "server/rest_service.h"
 
+#include <charconv>
+#include <cstdint>
 #include <utility>
 
+#include "base/str_cat.h"
 #include "server/rest_reply.h"
 #include "server/rest_request.h"
 #include "server/rest_url.h"
 
 namespace pipeserve {
 namespace {
+
+constexpr std::chrono::milliseconds kLongestTimeout = std::chrono::hours(24 * 366);
 
 int HttpStatus(StatusCode code) {
   switch (code) {
@@ -40,15 +45,30 @@ Result<ClientRequest> ReadRestRequest(std::string_view url, const std::string& b
   return request;
 }
 
+Result<Deadline> ReadRestTimeout(std::string_view milliseconds) {
+  int64_t value = 0;
+  const char* const end = milliseconds.data() + milliseconds.size();
+  const auto [rest, error] = std::from_chars(milliseconds.data(), end, value);
+  if (error != std::errc() || rest != end || value < 1 || value > kLongestTimeout.count()) {
+    return InvalidArgument(
+        StrCat(kTimeoutField, " is '", milliseconds, "', wanted 1 to ", kLongestTimeout.count()));
+  }
+  return Deadline::After(std::chrono::milliseconds(value));
+}
+
 RestAnswer AnswerReply(const ClientReply& reply) {
-  if (!reply.error.ok()) return AnswerError(reply.error);
+  if (!reply.error.ok()) {
+    RestAnswer answer = AnswerError(reply.error);
+    answer.retry_after = reply.retry_after;
+    return answer;
+  }
   Result<std::string> body = WriteRestReply(reply.output_names, reply.instances);
   if (!body.ok()) return AnswerError(body.status());
-  return {200, *std::move(body)};
+  return {200, *std::move(body), {}};
 }
 
 RestAnswer AnswerError(const Status& error) {
-  return {HttpStatus(error.code()), WriteRestError(error.message())};
+  return {HttpStatus(error.code()), WriteRestError(error.message()), {}};
 }
 
 }  // namespace pipeserve

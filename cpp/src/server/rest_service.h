@@ -1,6 +1,7 @@
 // What a REST message asks, and what is answered: HTTP without the transport.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -9,9 +10,17 @@
 namespace pipeserve {
 
 struct RestAnswer {
-  int http_status = 200;  // What a server with real status codes sends.
-  std::string body;       // JSON.
+  int http_status = 200;                // What a server with real status codes sends.
+  std::string body;                     // JSON.
+  std::chrono::seconds retry_after{0};  // When a request that was refused may come again; 0: none.
 };
+
+// How long its client waits for a request, as a header field.
+inline constexpr std::string_view kTimeoutField = "X-Request-Timeout-Ms";
+
+// `milliseconds` is the value of kTimeoutField. Errors: kInvalidArgument (no whole number from 1 to
+// that of a year).
+Result<Deadline> ReadRestTimeout(std::string_view milliseconds);
 
 // Errors: kInvalidArgument, in the original's words.
 Result<ClientRequest> ReadRestRequest(std::string_view url, const std::string& body);

@@ -19,6 +19,7 @@ namespace pipeserve {
 namespace {
 
 constexpr size_t kMaxMessageBytes = size_t{512} << 20;
+constexpr std::chrono::milliseconds kMaxRequestTime = std::chrono::hours(24 * 366);
 
 Status CheckListenOptions(const ListenOptions& options) {
   if (options.max_message_bytes >= 1 && options.max_message_bytes <= kMaxMessageBytes) {
@@ -67,10 +68,12 @@ Status StoppedError() { return FailedPrecondition("the server has been stopped")
 class Server::Impl {
  public:
   explicit Impl(const ServerOptions& options)
-      : dispatcher_(options.max_enqueued_requests),
+      : dispatcher_({.limits = {options.max_enqueued_requests, options.max_enqueued_bytes},
+                     .max_request_time = options.max_request_time}),
         // The dispatcher counts requests of all servables; their own queues do not refuse first.
         scheduler_{.max_inflight = options.max_inflight,
-                   .queue_capacity = std::numeric_limits<int32_t>::max()} {}
+                   .queue_capacity = std::numeric_limits<int32_t>::max(),
+                   .timer = &timer_} {}
   ~Impl() { Stop(); }
 
   void set_max_enqueued_requests(size_t limit) { dispatcher_.set_max_enqueued_requests(limit); }
@@ -111,15 +114,10 @@ class Server::Impl {
     return OpenDoor(options, &rest_, "Serving Error: RESTful server is already running");
   }
 
-  Result<std::vector<Result<Instance>>> RunMethod(const std::string& servable, uint64_t version,
-                                                  const std::string& method,
-                                                  std::vector<Instance> instances) {
-    const std::shared_ptr<Servable> found = dispatcher_.Find(servable, version);
-    if (found == nullptr) {
-      return Unavailable(StrCat("Run worker for inference failed, worker has not been started: ",
-                                "servable ", servable, " version ", version));
-    }
-    return found->RunMethod(method, std::move(instances));
+  Result<std::shared_ptr<Servable>> Find(const std::string& name, uint64_t version) const {
+    if (std::shared_ptr<Servable> found = dispatcher_.Find(name, version)) return found;
+    return Unavailable(StrCat("Run worker for inference failed, worker has not been started: ",
+                              "servable ", name, " version ", version));
   }
 
   // First the requests, then the doors they came in by: a door that closes waits for them.
@@ -138,9 +136,17 @@ class Server::Impl {
   }
 
  private:
+  // The scheduler of one servable, whose own setting counts.
+  template <typename Options>
+  SchedulerOptions SchedulerFor(const Options& options) const {
+    SchedulerOptions scheduler = scheduler_;
+    if (options.max_inflight != 0) scheduler.max_inflight = options.max_inflight;
+    return scheduler;
+  }
+
   Status LoadReserved(const ServableSpec& spec, const LocalServableOptions& options) {
     PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,
-                               BuildLocal(spec, options, scheduler_));
+                               BuildLocal(spec, options, SchedulerFor(options)));
     MutexLock lock(mutex_);
     if (stopped_) return StoppedError();
     local_.push_back(servable);
@@ -150,8 +156,9 @@ class Server::Impl {
 
   Result<std::string> StartReserved(const ServableSpec& spec,
                                     const DistributedServableOptions& options) {
-    PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<DistributedServable> servable,
-                               DistributedServable::Start(spec, options, scheduler_, &dispatcher_));
+    PIPESERVE_ASSIGN_OR_RETURN(
+        std::shared_ptr<DistributedServable> servable,
+        DistributedServable::Start(spec, options, SchedulerFor(options), &dispatcher_));
     MutexLock lock(mutex_);
     if (stopped_) return StoppedError();
     distributed_.push_back(servable);
@@ -175,6 +182,7 @@ class Server::Impl {
   }
 
   // From the inside out: doors are closed before what they send requests to is destroyed.
+  Timer timer_;
   Dispatcher dispatcher_;
   const SchedulerOptions scheduler_;
   Mutex stop_mutex_;
@@ -195,6 +203,13 @@ Result<std::unique_ptr<Server>> Server::Create(const ServerOptions& options) {
   }
   if (options.max_enqueued_requests < 1) {
     return InvalidArgument("max_enqueued_requests is 0, it must be at least 1");
+  }
+  if (options.max_enqueued_bytes < 1) {
+    return InvalidArgument("max_enqueued_bytes is 0, it must be at least 1");
+  }
+  if (options.max_request_time.count() < 0 || options.max_request_time > kMaxRequestTime) {
+    return InvalidArgument(StrCat("max_request_time is ", options.max_request_time.count(),
+                                  " ms, it must be 0 to ", kMaxRequestTime.count(), " ms"));
   }
   TuneMallocForServing();
   return std::unique_ptr<Server>(new Server(std::make_unique<Impl>(options)));
@@ -230,7 +245,16 @@ Result<std::string> Server::StartRest(const ListenOptions& options) {
 Result<std::vector<Result<Instance>>> Server::RunMethod(const std::string& servable,
                                                         uint64_t version, const std::string& method,
                                                         std::vector<Instance> instances) {
-  return impl_->RunMethod(servable, version, method, std::move(instances));
+  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
+  return found->RunMethod(method, std::move(instances));
+}
+
+Result<std::shared_ptr<PendingCall>> Server::SubmitMethod(const std::string& servable,
+                                                          uint64_t version,
+                                                          const std::string& method,
+                                                          std::vector<Instance> instances) {
+  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
+  return found->SubmitMethod(method, std::move(instances));
 }
 
 void Server::Stop() { impl_->Stop(); }

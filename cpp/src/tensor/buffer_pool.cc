@@ -37,6 +37,7 @@ size_t BufferPool::BlockSize(size_t size) {
 }
 
 void* BufferPool::Allocate(size_t block_size) {
+  live_bytes_.fetch_add(block_size, std::memory_order_relaxed);
   if (block_size <= kMaxPooled) {
     SizeClass& size_class = classes_[ClassOf(block_size)];
     MutexLock lock(size_class.mutex);
@@ -51,6 +52,7 @@ void* BufferPool::Allocate(size_t block_size) {
 }
 
 void BufferPool::Free(void* block, size_t block_size) {
+  live_bytes_.fetch_sub(block_size, std::memory_order_relaxed);
   if (block_size <= kMaxPooled) {
     SizeClass& size_class = classes_[ClassOf(block_size)];
     MutexLock lock(size_class.mutex);

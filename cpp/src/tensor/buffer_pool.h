@@ -31,6 +31,9 @@ class BufferPool {
   void* Allocate(size_t block_size);
   void Free(void* block, size_t block_size);
 
+  // Bytes of the blocks that are in use.
+  size_t live_bytes() const { return live_bytes_.load(std::memory_order_relaxed); }
+
   // Blocks that came from the system allocator since the start; steady when the pool is warm.
   size_t system_allocations() const;
 
@@ -42,6 +45,7 @@ class BufferPool {
   };
 
   std::array<SizeClass, kClasses> classes_;
+  std::atomic<size_t> live_bytes_{0};
   std::atomic<size_t> system_allocations_{0};
 };
 

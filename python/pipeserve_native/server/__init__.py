@@ -69,12 +69,23 @@ def _message_bytes(max_msg_mb_size: int) -> int:
     return _checks.check_int("max_msg_mb_size", max_msg_mb_size, 1, 512) << 20
 
 
-def configure(*, max_inflight: int = 4) -> None:
+def configure(
+    *,
+    max_inflight: int = 4,
+    max_enqueued_bytes: int = 1 << 30,
+    max_request_seconds: float | None = None,
+) -> None:
     """Options of the server that is started next.
 
     ``max_inflight``: requests of one servable that run at once.
+    ``max_enqueued_bytes``: bytes of the input tensors of all requests that wait or run; a request
+    beyond it is refused at once with RESOURCE_EXHAUSTED (REST: 429 and Retry-After).
+    ``max_request_seconds``: from the admission of a request to its answer, whatever deadline the
+    client and the pipeline give it; None is no maximum. REST clients give theirs with the header
+    X-Request-Timeout-Ms.
+    Raises InvalidArgumentError for other types and values out of range.
     """
-    STATE.configure(max_inflight)
+    STATE.configure(max_inflight, max_enqueued_bytes, max_request_seconds)
 
 
 @stop_on_exception

@@ -21,7 +21,12 @@ _logger = logging.getLogger("pipeserve_native")
 
 
 class ServableStartConfig:
-    """Which servable to start, and how."""
+    """Which servable to start, and how.
+
+    ``threads``: of one graph call.
+    ``max_inflight``: requests of this servable that run at once, 1 to 1024; None: what
+    ``configure`` says.
+    """
 
     def __init__(
         self,
@@ -34,6 +39,7 @@ class ServableStartConfig:
         dec_mode: str = "AES-GCM",
         *,
         threads: int | None = None,
+        max_inflight: int | None = None,
     ) -> None:
         self._servable_directory = _checks.check_str("servable_directory", servable_directory)
         self._servable_name = _checks.check_str("servable_name", servable_name)
@@ -44,6 +50,7 @@ class ServableStartConfig:
         self._device_type = device_type or "None"
         self._dec_key, self._dec_mode = _checks.check_decryption(dec_key, dec_mode)
         self._threads = _checks.check_threads(threads)
+        self._max_inflight = _checks.check_inflight(max_inflight)
 
     @property
     def servable_directory(self) -> str:
@@ -84,6 +91,11 @@ class ServableStartConfig:
     def threads(self) -> int | None:
         """Threads of one graph call; None is one for each core this process may use."""
         return self._threads
+
+    @property
+    def max_inflight(self) -> int | None:
+        """Requests that run at once; None: what ``configure`` says."""
+        return self._max_inflight
 
 
 def _check_items(configs: object) -> list[ServableStartConfig]:
@@ -176,6 +188,7 @@ def _load(config: ServableStartConfig, version: int) -> None:
         key=config.dec_key,
         mode=config.dec_mode,
         threads=config.threads,
+        max_inflight=config.max_inflight or 0,
     )
     announce(registry, directory, version)
 

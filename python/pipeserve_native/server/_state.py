@@ -19,7 +19,6 @@ class _KeepAlive:
     """A thread that ends with stop() or a signal, and until then keeps the process alive."""
 
     def __init__(self, on_signal: Callable[[], None]) -> None:
-        # A SimpleQueue, as its put() may be called in a signal handler.
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._signalled = functools.partial(self._wake.put, True)
         self._on_signal = on_signal
@@ -49,6 +48,8 @@ class ServerState:
         self._keep_alive: _KeepAlive | None = None
         self._max_inflight = 4
         self._max_enqueued_requests = 10_000
+        self._max_enqueued_bytes = 1 << 30
+        self._max_request_seconds = 0.0
         atexit.register(self.stop)
 
     @property
@@ -60,12 +61,21 @@ class ServerState:
                 self._server = _core.Server(
                     max_inflight=self._max_inflight,
                     max_enqueued_requests=self._max_enqueued_requests,
+                    max_enqueued_bytes=self._max_enqueued_bytes,
+                    max_request_seconds=self._max_request_seconds,
                 )
             return self._server
 
-    def configure(self, max_inflight: int) -> None:
-        """Options of the next server."""
-        self._max_inflight = _checks.check_int("max_inflight", max_inflight, 1)
+    def configure(
+        self, max_inflight: int, max_enqueued_bytes: int, max_request_seconds: float | None
+    ) -> None:
+        """Options of the next server. All or, when one is wrong, none."""
+        inflight = _checks.check_int("max_inflight", max_inflight, 1, 1024)
+        enqueued = _checks.check_int("max_enqueued_bytes", max_enqueued_bytes, 1, 1 << 62)
+        seconds = _checks.check_seconds("max_request_seconds", max_request_seconds)
+        self._max_inflight = inflight
+        self._max_enqueued_bytes = enqueued
+        self._max_request_seconds = seconds
 
     def set_max_enqueued_requests(self, limit: int) -> None:
         """Takes effect at once."""

@@ -51,6 +51,7 @@ def _start(
     call_timeout: float,
     lane: str,
     wait: str,
+    max_inflight: int | None,
 ) -> None:
     registry = _config.load_config(directory, name)
     spec = registry.build(version)
@@ -69,6 +70,7 @@ def _start(
         call_timeout=call_timeout,
         lane=_LANES[lane],
         wait_for_all=wait == "all",
+        max_inflight=max_inflight or 0,
     )
     print(f"Serving: Waiting for {declaration.rank_size} agents to register at {bound}", flush=True)
     STATE.server.wait_ready(name, version, wait_time or None)
@@ -87,6 +89,7 @@ def start_servable(
     call_timeout_in_seconds: float = 10.0,
     lane: str = "auto",
     wait: str = "last",
+    max_inflight: int | None = None,
 ) -> None:
     """Waits at ``distributed_address`` for the agents; returns when all are ready.
 
@@ -98,6 +101,8 @@ def start_servable(
     ``wait``: a graph call is done when the "last" rank, which gives the outputs, has answered, or
     when "all" have. With "last" the others may lag behind by at most eight calls; what fails on one
     of them fails the next call.
+    ``max_inflight``: requests of this servable that run at once, 1 to 1024; None: what
+    ``configure`` says.
 
     Raises:
         InvalidArgumentError: an argument that cannot be.
@@ -113,6 +118,7 @@ def start_servable(
         raise InvalidArgumentError("Parameter 'call_timeout_in_seconds' should be > 0")
     _checks.check_choice("lane", lane, tuple(_LANES))
     _checks.check_choice("wait", wait, _WAITS)
+    _checks.check_inflight(max_inflight)
     _config.check_config_file(directory, name)
     try:
         _start(
@@ -125,6 +131,7 @@ def start_servable(
             call_timeout_in_seconds,
             lane,
             wait,
+            max_inflight,
         )
     except Error as error:
         raise type(error)(f"Fail to start workers: {error}") from error
@@ -159,7 +166,7 @@ def startup_agents(
         groups = _checks.check_nested_str_list("group_config_files", group_config_files)
     key, mode = _checks.check_decryption(dec_key, dec_mode)
     _checks.check_threads(threads)
-    _checks.check_collectives(collectives)
+    _checks.check_choice("collectives", collectives, _checks.COLLECTIVES)
     _launcher.startup_agents(
         _launcher.Request(
             distributed_address=distributed_address,

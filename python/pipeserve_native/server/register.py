@@ -17,13 +17,15 @@ def predict(x1, x2):
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pipeserve_native import _checks, _registry, _tracing
 from pipeserve_native._errors import FailedPreconditionError, InvalidArgumentError
+from pipeserve_native._future import CallFuture
 
 __all__ = [
     "AclOptions",
+    "CallFuture",
     "GpuOptions",
     "PipelineServable",
     "call_postprocess",
@@ -136,33 +138,50 @@ def declare_servable(
     )
 
 
-def register_method(output_names: str | Sequence[str]) -> Callable[[_Function], _Function]:
+def register_method(
+    output_names: str | Sequence[str], *, timeout: float | None = None
+) -> Callable[[_Function], _Function]:
     """Decorator: records the data flow of a function, whose parameters are the inputs.
 
     The function runs once, now, with placeholders. It calls ``call_servable`` once, before it
     at most one preprocess and after it at most one postprocess, each as ``y = call_xxx(...)``.
+
+    ``timeout``: seconds from the admission of a client's request to its answer, also when the
+    request only waits; None is no limit. It does not limit calls by pipelines.
+    Raises InvalidArgumentError for a timeout that is no number from 0.001 to that of a year.
     """
     names = _checks.check_str_list("output_names", output_names)
+    seconds = _checks.check_seconds("timeout", timeout)
 
     def decorate(function: _Function) -> _Function:
         registry = _registry.current()
-        registry.add_method(_tracing.trace_method(registry, function, names))
+        registry.add_method(_tracing.trace_method(registry, function, names, seconds))
         return function
 
     return decorate
 
 
-def register_pipeline(output_names: str | Sequence[str]) -> Callable[[_Function], _Function]:
+def register_pipeline(
+    output_names: str | Sequence[str], *, timeout: float | None = None
+) -> Callable[[_Function], _Function]:
     """Decorator: the function runs for every request and may call methods as it likes.
 
     When a servable has a pipeline, clients can call its pipelines alone.
+
+    ``timeout``: seconds from the admission of a request to its answer, also when the request only
+    waits; None is no limit. The earliest of it, the client's own deadline and the server's
+    ``max_request_seconds`` counts. The client is then answered at once; the function goes on
+    until its next ``run``, which raises DeadlineExceededError. When the client leaves, the next
+    ``run`` raises CancelledError in the same way.
+    Raises InvalidArgumentError for a timeout that is no number from 0.001 to that of a year.
     """
     names = _checks.check_str_list("output_names", output_names)
+    seconds = _checks.check_seconds("timeout", timeout)
 
     def decorate(function: _Function) -> _Function:
         inputs = _tracing.parameter_names(function)
         _registry.current().add_pipeline(
-            _registry.Pipeline(function.__name__, inputs, list(names), function)
+            _registry.Pipeline(function.__name__, inputs, list(names), function, seconds)
         )
         return function
 
@@ -223,10 +242,26 @@ class PipelineServable:
         ``run(a, b)`` is one instance and returns the one output or a tuple of several.
         ``run([a0, a1])``, one list alone, is one single-input instance per item and returns a
         list of tuples.
+
+        In a pipeline function it raises DeadlineExceededError once the request's deadline has
+        passed and CancelledError once its client has left.
         """
-        binding = self._registry.binding
-        if binding is None:
-            raise FailedPreconditionError(
-                "Run failed: Run worker for inference failed, worker has not been started"
-            )
+        binding = self._registry.binding or self._not_bound()
         return binding.server.run(self._registry.name, binding.version, self._method, args)
+
+    def submit(self, *args: Any) -> CallFuture:
+        """Like ``run``, but does not wait: the method runs on a thread of the core meanwhile.
+
+        Calls begin in the order in which they are submitted. Arguments must not be written to
+        until the call is done. Raises what ``run`` raises for wrong arguments, and
+        ResourceExhaustedError when too many calls wait; all else comes with the result.
+        """
+        binding = self._registry.binding or self._not_bound()
+        return CallFuture(
+            binding.server.submit(self._registry.name, binding.version, self._method, args)
+        )
+
+    def _not_bound(self) -> NoReturn:
+        raise FailedPreconditionError(
+            "Run failed: Run worker for inference failed, worker has not been started"
+        )

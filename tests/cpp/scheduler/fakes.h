@@ -9,45 +9,14 @@
 #include <utility>
 #include <vector>
 
-#include "base/mutex.h"
 #include "executor/executor.h"
 #include "pipeserve/servable.h"
 #include "scheduler/servable.h"
+#include "support/gate.h"
 
 namespace pipeserve {
 
 using Results = std::vector<Result<Instance>>;
-
-// Holds threads until a test opens it.
-class Gate {
- public:
-  void Pass() {
-    MutexLock lock(mutex_);
-    ++arrived_;
-    changed_.NotifyAll();
-    while (!open_) changed_.Wait(mutex_);
-  }
-  // False when fewer than `count` have arrived after ten seconds.
-  bool WaitForArrivals(int count) {
-    const Deadline deadline = Deadline::After(std::chrono::seconds(10));
-    MutexLock lock(mutex_);
-    while (arrived_ < count) {
-      if (!changed_.WaitUntil(mutex_, deadline)) return arrived_ >= count;
-    }
-    return true;
-  }
-  void Open() {
-    MutexLock lock(mutex_);
-    open_ = true;
-    changed_.NotifyAll();
-  }
-
- private:
-  Mutex mutex_;
-  CondVar changed_;
-  int arrived_ = 0;
-  bool open_ = false;
-};
 
 // The answers of one request; counts how often it was answered.
 struct Answer {
@@ -67,7 +36,15 @@ struct Answer {
 };
 
 // Of a request whose deadline has passed.
-inline CallContext Late() { return {Deadline(TimePoint(Duration(1))), 0}; }
+inline Deadline Past() { return Deadline(TimePoint(Duration(1))); }
+inline CallContext Late() { return {Past(), 0}; }
+
+// A clock that stands still, at the time of the machine: a deadline that it makes has not passed by
+// the machine's clock either.
+class StoppedClock : public FakeClock {
+ public:
+  StoppedClock() { Advance(Clock::System().Now() - Now()); }
+};
 
 // Every graph gives its first input negated, in the shape of its first output.
 class FakeExecutor : public Executor {

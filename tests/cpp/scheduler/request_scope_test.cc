@@ -7,37 +7,41 @@
 namespace pipeserve {
 namespace {
 
-CallContext Context(int seconds, uint64_t id) {
-  return {Deadline(TimePoint(std::chrono::seconds(seconds))), id};
+std::shared_ptr<RequestArena> Arena(int seconds, uint64_t id) {
+  return std::make_shared<RequestArena>(
+      RequestInfo{Deadline(TimePoint(std::chrono::seconds(seconds))), id}, std::vector<Instance>{},
+      nullptr);
 }
 
-TEST(RequestScopeTest, OutsideOfEveryScopeThereIsNoDeadline) {
-  EXPECT_TRUE(RequestScope::Current().deadline.is_infinite());
+TEST(RequestScopeTest, OutsideOfEveryScopeThereIsNoRequest) {
+  EXPECT_EQ(RequestScope::Current(), nullptr);
   {
-    const CallContext context = Context(1, 1);
-    const RequestScope scope(context);
+    const auto arena = Arena(1, 1);
+    const RequestScope scope(*arena);
+    EXPECT_EQ(RequestScope::Current(), arena.get());
   }
-  EXPECT_TRUE(RequestScope::Current().deadline.is_infinite());
-  EXPECT_EQ(RequestScope::Current().request_id, 0u);
+  EXPECT_EQ(RequestScope::Current(), nullptr);
+  EXPECT_TRUE(RequestScope::Context().deadline.is_infinite());
+  EXPECT_EQ(RequestScope::Context().request_id, 0u);
 }
 
 TEST(RequestScopeTest, TheInnermostScopeHoldsAndTheOuterOneComesBack) {
-  const CallContext outer = Context(1, 1), inner = Context(2, 2);
-  const RequestScope outer_scope(outer);
+  const auto outer = Arena(1, 1), inner = Arena(2, 2);
+  const RequestScope outer_scope(*outer);
   {
-    const RequestScope inner_scope(inner);
-    EXPECT_EQ(RequestScope::Current().deadline, inner.deadline);
-    EXPECT_EQ(RequestScope::Current().request_id, 2u);
+    const RequestScope inner_scope(*inner);
+    EXPECT_EQ(RequestScope::Context().deadline, inner->context().deadline);
+    EXPECT_EQ(RequestScope::Context().request_id, 2u);
   }
-  EXPECT_EQ(RequestScope::Current().deadline, outer.deadline);
-  EXPECT_EQ(RequestScope::Current().request_id, 1u);
+  EXPECT_EQ(RequestScope::Context().deadline, outer->context().deadline);
+  EXPECT_EQ(RequestScope::Context().request_id, 1u);
 }
 
 TEST(RequestScopeTest, AnotherThreadIsOutside) {
-  const CallContext context = Context(1, 1);
-  const RequestScope scope(context);
-  std::jthread([] { EXPECT_TRUE(RequestScope::Current().deadline.is_infinite()); }).join();
-  EXPECT_EQ(RequestScope::Current().deadline, context.deadline);
+  const auto arena = Arena(1, 1);
+  const RequestScope scope(*arena);
+  std::jthread([] { EXPECT_EQ(RequestScope::Current(), nullptr); }).join();
+  EXPECT_EQ(RequestScope::Current(), arena.get());
 }
 
 }  // namespace

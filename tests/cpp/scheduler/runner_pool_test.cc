@@ -27,12 +27,25 @@ Results Echo(const std::vector<Instance>& instances) {
   return Results(instances.begin(), instances.end());
 }
 
-Request MakeRequest(const Callable& callable, float value, Servable::Done done,
-                    const CallContext& context = {}) {
-  return {&callable, {One(value)}, context, std::move(done)};
+// A pool whose time a test moves.
+class RunnerPoolTest : public ::testing::Test {
+ protected:
+  StoppedClock clock_;
+  Timer timer_{clock_};
+
+  Deadline InAnHour() const { return Deadline::After(std::chrono::hours(1), clock_); }
+  void PassTwoHours() {
+    clock_.Advance(std::chrono::hours(2));
+    timer_.RunDue();
+  }
+};
+
+void Submit(RunnerPool& pool, const Callable& callable, float value, Servable::Done done,
+            RequestInfo info = {}) {
+  pool.Submit(callable, std::move(info), {One(value)}, std::move(done));
 }
 
-TEST(RunnerPoolTest, OneRunnerServesInTheOrderOfArrival) {
+TEST_F(RunnerPoolTest, OneRunnerServesInTheOrderOfArrival) {
   constexpr int kRequests = 50;
   Gate gate;
   std::vector<float> order;
@@ -42,10 +55,10 @@ TEST(RunnerPoolTest, OneRunnerServesInTheOrderOfArrival) {
     return Echo(instances);
   });
   std::array<Answer, kRequests> answers;
-  RunnerPool pool({.max_inflight = 1});
+  RunnerPool pool({.max_inflight = 1}, timer_);
   ASSERT_OK(pool.Start());
   for (int i = 0; i < kRequests; ++i) {
-    pool.Submit(MakeRequest(callable, static_cast<float>(i), answers[i].Done()));
+    Submit(pool, callable, static_cast<float>(i), answers[i].Done());
   }
   gate.Open();
   for (Answer& answer : answers) ASSERT_TRUE(answer.Wait());
@@ -57,7 +70,7 @@ TEST(RunnerPoolTest, OneRunnerServesInTheOrderOfArrival) {
   }
 }
 
-TEST(RunnerPoolTest, AsManyRequestsRunAtOnceAsThereAreRunners) {
+TEST_F(RunnerPoolTest, AsManyRequestsRunAtOnceAsThereAreRunners) {
   Gate gate;
   std::atomic<int> running{0}, too_many{0};
   const FakeCallable callable([&](std::vector<Instance> instances) {
@@ -67,9 +80,9 @@ TEST(RunnerPoolTest, AsManyRequestsRunAtOnceAsThereAreRunners) {
     return Echo(instances);
   });
   std::array<Answer, 5> answers;
-  RunnerPool pool({.max_inflight = 3});
+  RunnerPool pool({.max_inflight = 3}, timer_);
   ASSERT_OK(pool.Start());
-  for (Answer& answer : answers) pool.Submit(MakeRequest(callable, 1, answer.Done()));
+  for (Answer& answer : answers) Submit(pool, callable, 1, answer.Done());
   ASSERT_TRUE(gate.WaitForArrivals(3));
   EXPECT_EQ(running, 3);
   gate.Open();
@@ -77,12 +90,12 @@ TEST(RunnerPoolTest, AsManyRequestsRunAtOnceAsThereAreRunners) {
   EXPECT_EQ(too_many, 0);
 }
 
-TEST(RunnerPoolTest, AFullQueueRefusesEachInstanceAtOnce) {
+TEST_F(RunnerPoolTest, AFullQueueRefusesEachInstanceAtOnce) {
   const FakeCallable callable(Echo);
   Answer waiting, refused;
-  RunnerPool pool({.queue_capacity = 1});
-  pool.Submit(MakeRequest(callable, 1, waiting.Done()));
-  pool.Submit({&callable, {One(2), One(3)}, {}, refused.Done()});
+  RunnerPool pool({.queue_capacity = 1}, timer_);
+  Submit(pool, callable, 1, waiting.Done());
+  pool.Submit(callable, {}, {One(2), One(3)}, refused.Done());
   EXPECT_EQ(waiting.count, 0);
   ASSERT_EQ(refused.count, 1);
   ASSERT_EQ(refused.results.size(), 2u);
@@ -95,51 +108,179 @@ TEST(RunnerPoolTest, AFullQueueRefusesEachInstanceAtOnce) {
   EXPECT_OK(waiting.results[0]);
 }
 
-TEST(RunnerPoolTest, ARequestWhoseDeadlinePassedIsNotRun) {
+TEST_F(RunnerPoolTest, ARequestWhoseDeadlinePassedIsNotRun) {
   std::atomic<int> runs{0};
   const FakeCallable callable(
       [&](std::vector<Instance> instances) { return ++runs, Echo(instances); });
   Answer late, in_time;
-  RunnerPool pool({.max_inflight = 1});
+  RunnerPool pool({.max_inflight = 1}, timer_);
   ASSERT_OK(pool.Start());
-  pool.Submit(MakeRequest(callable, 1, late.Done(), Late()));
-  pool.Submit(MakeRequest(callable, 2, in_time.Done(), {Deadline::After(std::chrono::hours(1))}));
+  Submit(pool, callable, 1, late.Done(), {Past()});
+  Submit(pool, callable, 2, in_time.Done(), {InAnHour()});
   ASSERT_TRUE(late.Wait());
   ASSERT_TRUE(in_time.Wait());
-  EXPECT_ERROR(late.results[0], kDeadlineExceeded, "the request's deadline passed while it waited");
+  EXPECT_ERROR(late.results[0], kDeadlineExceeded,
+               "the request's deadline passed before it was done");
   EXPECT_OK(in_time.results[0]);
   EXPECT_EQ(runs, 1);
 }
 
-TEST(RunnerPoolTest, ARequestRunsInItsScopeAndIsAnsweredOutsideOfIt) {
-  const CallContext context{Deadline::After(std::chrono::hours(1)), 7};
+TEST_F(RunnerPoolTest, ARequestThatWaitsIsAnsweredAtItsDeadline) {
+  Gate gate;
+  std::atomic<int> runs{0};
+  const FakeCallable callable(
+      [&](std::vector<Instance> instances) { return ++runs, gate.Pass(), Echo(instances); });
+  Answer running, waiting, next;
+  RunnerPool pool({.max_inflight = 1, .queue_capacity = 1}, timer_);
+  ASSERT_OK(pool.Start());
+  Submit(pool, callable, 1, running.Done());
+  ASSERT_TRUE(gate.WaitForArrivals(1));
+  Submit(pool, callable, 2, waiting.Done(), {InAnHour()});
+  timer_.RunDue();
+  EXPECT_EQ(waiting.count, 0);
+  PassTwoHours();
+  ASSERT_EQ(waiting.count, 1);
+  EXPECT_ERROR(waiting.results[0], kDeadlineExceeded,
+               "the request's deadline passed before it was done");
+  Submit(pool, callable, 3, next.Done());  // The place in the queue is free again.
+  EXPECT_EQ(next.count, 0);
+  gate.Open();
+  ASSERT_TRUE(next.Wait());
+  EXPECT_OK(next.results[0]);
+  EXPECT_EQ(runs, 2);
+  EXPECT_EQ(waiting.count, 1);
+}
+
+TEST_F(RunnerPoolTest, ARequestThatRunsIsAnsweredAtItsDeadlineAndKeepsItsRunner) {
+  Gate gate;
+  std::atomic<bool> seen{false};
   const FakeCallable callable([&](std::vector<Instance> instances) {
-    EXPECT_EQ(RequestScope::Current().deadline, context.deadline);
-    EXPECT_EQ(RequestScope::Current().request_id, 7u);
+    if (ValueOf(instances[0]) == 1) {
+      gate.Pass();
+      seen = RequestScope::Context().cancelled->load();
+    }
+    return Echo(instances);
+  });
+  Answer running, waiting;
+  RunnerPool pool({.max_inflight = 1}, timer_);
+  ASSERT_OK(pool.Start());
+  Submit(pool, callable, 1, running.Done(), {InAnHour()});
+  ASSERT_TRUE(gate.WaitForArrivals(1));
+  Submit(pool, callable, 2, waiting.Done());
+  PassTwoHours();
+  ASSERT_EQ(running.count, 1);
+  EXPECT_ERROR(running.results[0], kDeadlineExceeded, "the request's deadline passed");
+  EXPECT_EQ(waiting.count, 0);
+  gate.Open();
+  ASSERT_TRUE(waiting.Wait());
+  EXPECT_OK(waiting.results[0]);
+  EXPECT_TRUE(seen);
+  EXPECT_EQ(running.count, 1);
+}
+
+TEST_F(RunnerPoolTest, AnAnsweredRequestLeavesNothingWithTheTimer) {
+  const FakeCallable callable(Echo);
+  Answer answer;
+  RunnerPool pool({.max_inflight = 1}, timer_);
+  ASSERT_OK(pool.Start());
+  Submit(pool, callable, 1, answer.Done(), {InAnHour()});
+  ASSERT_TRUE(answer.Wait());
+  pool.Stop();
+  EXPECT_EQ(timer_.size(), 0u);
+}
+
+TEST_F(RunnerPoolTest, AClientThatLeavesFreesItsPlaceInTheQueue) {
+  Gate gate;
+  std::atomic<int> runs{0};
+  const FakeCallable callable(
+      [&](std::vector<Instance> instances) { return ++runs, gate.Pass(), Echo(instances); });
+  const auto leaves = std::make_shared<CancelToken>();
+  Answer running, waiting, next;
+  RunnerPool pool({.max_inflight = 1, .queue_capacity = 1}, timer_);
+  ASSERT_OK(pool.Start());
+  Submit(pool, callable, 1, running.Done());
+  ASSERT_TRUE(gate.WaitForArrivals(1));
+  Submit(pool, callable, 2, waiting.Done(), {.cancel = leaves});
+  EXPECT_EQ(waiting.count, 0);
+  leaves->Raise();
+  ASSERT_EQ(waiting.count, 1);
+  EXPECT_ERROR(waiting.results[0], kCancelled, "the client has left");
+  Submit(pool, callable, 3, next.Done());
+  EXPECT_EQ(next.count, 0);
+  gate.Open();
+  ASSERT_TRUE(next.Wait());
+  EXPECT_OK(next.results[0]);
+  EXPECT_EQ(runs, 2);
+}
+
+TEST_F(RunnerPoolTest, AClientThatHasLeftBeforeIsAnsweredAtOnce) {
+  std::atomic<int> runs{0};
+  const FakeCallable callable(
+      [&](std::vector<Instance> instances) { return ++runs, Echo(instances); });
+  const auto left = std::make_shared<CancelToken>();
+  left->Raise();
+  Answer gone, next;
+  RunnerPool pool({.max_inflight = 1, .queue_capacity = 1}, timer_);
+  Submit(pool, callable, 1, gone.Done(), {.cancel = left});
+  ASSERT_EQ(gone.count, 1);
+  EXPECT_ERROR(gone.results[0], kCancelled, "the client has left");
+  Submit(pool, callable, 2, next.Done());
+  EXPECT_EQ(next.count, 0);
+  ASSERT_OK(pool.Start());
+  ASSERT_TRUE(next.Wait());
+  EXPECT_EQ(runs, 1);
+}
+
+TEST_F(RunnerPoolTest, AClientThatLeavesWhileItsRequestRunsIsAnsweredAtOnce) {
+  Gate gate;
+  const auto leaves = std::make_shared<CancelToken>();
+  const FakeCallable callable([&](std::vector<Instance> instances) {
+    gate.Pass();
+    EXPECT_TRUE(*RequestScope::Context().cancelled);
+    EXPECT_ERROR(RequestScope::Current()->status(), kCancelled, "the client has left");
     return Echo(instances);
   });
   Answer answer;
-  RunnerPool pool({.max_inflight = 1});
+  RunnerPool pool({.max_inflight = 1}, timer_);
+  ASSERT_OK(pool.Start());
+  Submit(pool, callable, 1, answer.Done(), {.cancel = leaves});
+  ASSERT_TRUE(gate.WaitForArrivals(1));
+  leaves->Raise();
+  ASSERT_EQ(answer.count, 1);
+  EXPECT_ERROR(answer.results[0], kCancelled, "the client has left");
+  gate.Open();
+  pool.Stop();
+  EXPECT_EQ(answer.count, 1);
+}
+
+TEST_F(RunnerPoolTest, ARequestRunsInItsScopeAndIsAnsweredOutsideOfIt) {
+  const FakeCallable callable([&](std::vector<Instance> instances) {
+    EXPECT_EQ(RequestScope::Context().deadline, InAnHour());
+    EXPECT_EQ(RequestScope::Context().request_id, 7u);
+    return Echo(instances);
+  });
+  Answer answer;
+  RunnerPool pool({.max_inflight = 1}, timer_);
   ASSERT_OK(pool.Start());
   const auto done = [&, answered = answer.Done()](Results results) {
-    EXPECT_TRUE(RequestScope::Current().deadline.is_infinite());
+    EXPECT_EQ(RequestScope::Current(), nullptr);
     answered(std::move(results));
   };
-  pool.Submit(MakeRequest(callable, 1, done, context));
+  Submit(pool, callable, 1, done, {InAnHour(), 7});
   ASSERT_TRUE(answer.Wait());
   EXPECT_OK(answer.results[0]);
 }
 
-TEST(RunnerPoolTest, EveryStopRefusesWhatWaitsAndReturnsWhenNothingRuns) {
+TEST_F(RunnerPoolTest, EveryStopRefusesWhatWaitsAndReturnsWhenNothingRuns) {
   Gate gate;
   const FakeCallable callable(
       [&](std::vector<Instance> instances) { return gate.Pass(), Echo(instances); });
   Answer running, waiting, after;
-  RunnerPool pool({.max_inflight = 1});
+  RunnerPool pool({.max_inflight = 1}, timer_);
   ASSERT_OK(pool.Start());
-  pool.Submit(MakeRequest(callable, 1, running.Done()));
+  Submit(pool, callable, 1, running.Done());
   ASSERT_TRUE(gate.WaitForArrivals(1));
-  pool.Submit(MakeRequest(callable, 2, waiting.Done()));
+  Submit(pool, callable, 2, waiting.Done());
   const auto stop = [&] {
     pool.Stop();
     EXPECT_EQ(running.count, 1);
@@ -152,30 +293,31 @@ TEST(RunnerPoolTest, EveryStopRefusesWhatWaitsAndReturnsWhenNothingRuns) {
   }
   EXPECT_OK(running.results[0]);
   EXPECT_ERROR(waiting.results[0], kUnavailable, "servable is not available");
-  pool.Submit(MakeRequest(callable, 3, after.Done()));
+  Submit(pool, callable, 3, after.Done());
   ASSERT_EQ(after.count, 1);
   EXPECT_ERROR(after.results[0], kUnavailable, "servable is not available");
   pool.Stop();
 }
 
-TEST(RunnerPoolTest, TheDestructorAnswersWhatNobodyRan) {
+TEST_F(RunnerPoolTest, TheDestructorAnswersWhatNobodyRan) {
   const FakeCallable callable(Echo);
   Answer answer;
   {
-    RunnerPool pool({});
-    pool.Submit(MakeRequest(callable, 1, answer.Done()));
+    RunnerPool pool({}, timer_);
+    Submit(pool, callable, 1, answer.Done());
     EXPECT_EQ(answer.count, 0);
   }
   ASSERT_EQ(answer.count, 1);
   EXPECT_ERROR(answer.results[0], kUnavailable, "servable is not available");
 }
 
-TEST(RunnerPoolTest, WhateverHappensEachRequestIsAnsweredOnce) {
+TEST_F(RunnerPoolTest, WhateverHappensEachRequestIsAnsweredOnce) {
   constexpr int kThreads = 4, kEach = 300;
   const FakeCallable callable(Echo);
   std::vector<std::atomic<int>> answered(kThreads * kEach);
   std::atomic<int> wrong{0};
-  RunnerPool pool({.max_inflight = 2, .queue_capacity = 3});
+  Timer timer;  // By the machine's clock.
+  RunnerPool pool({.max_inflight = 2, .queue_capacity = 3}, timer);
   ASSERT_OK(pool.Start());
   {
     std::vector<std::jthread> threads;
@@ -187,14 +329,21 @@ TEST(RunnerPoolTest, WhateverHappensEachRequestIsAnsweredOnce) {
             ++answered[static_cast<size_t>(i)];
             if (results.size() != 1 || (results[0].ok() && ValueOf(*results[0]) != value)) ++wrong;
           };
-          pool.Submit(MakeRequest(callable, value, done, i % 5 == 0 ? Late() : CallContext{}));
+          const auto cancel = std::make_shared<CancelToken>();
+          RequestInfo info{.cancel = cancel};
+          if (i % 5 == 0) info.deadline = Past();
+          if (i % 5 == 1) info.deadline = Deadline::After(std::chrono::microseconds(20));
+          Submit(pool, callable, value, done, std::move(info));
+          if (i % 3 == 0) cancel->Raise();
         }
         if (t == 0) pool.Stop();
       });
     }
   }
+  timer.RunDue();
   for (const auto& count : answered) EXPECT_EQ(count, 1);
   EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(timer.size(), 0u);
 }
 
 }  // namespace

@@ -105,7 +105,7 @@ TEST(ServableTest, MaxInflightRequestsOverlapAndOneMoreThanTheQueueIsRefused) {
   std::array<Answer, 6> answers;
   for (int i = 0; i < 3; ++i) servable->Submit("neg", {One(1)}, {}, answers[i].Done());
   ASSERT_TRUE(gate.WaitForArrivals(3));
-  servable->Submit("neg", {One(2)}, Late(), answers[3].Done());
+  servable->Submit("neg", {One(2)}, {}, answers[3].Done());
   servable->Submit("neg", {One(2)}, {}, answers[4].Done());
   servable->Submit("neg", {One(2)}, {}, answers[5].Done());
   Answer refused;
@@ -114,9 +114,8 @@ TEST(ServableTest, MaxInflightRequestsOverlapAndOneMoreThanTheQueueIsRefused) {
   EXPECT_ERROR(refused.results[0], kResourceExhausted, "exceeds the limit 3");
   gate.Open();
   for (Answer& answer : answers) ASSERT_TRUE(answer.Wait());
-  EXPECT_ERROR(answers[3].results[0], kDeadlineExceeded, "while it waited");
-  EXPECT_OK(answers[4].results[0]);
-  EXPECT_EQ(executor->calls, 5);
+  for (const Answer& answer : answers) EXPECT_OK(answer.results[0]);
+  EXPECT_EQ(executor->calls, 6);
 }
 
 TEST(ServableTest, StopAnswersWhatWaitsAndFinishesWhatRuns) {
@@ -144,7 +143,7 @@ TEST(ServableTest, StopAnswersWhatWaitsAndFinishesWhatRuns) {
 }
 
 TEST(ServableTest, TheDeadlineOfARequestHoldsForTheMethodsItCalls) {
-  const CallContext given{Deadline::After(std::chrono::hours(1)), 7};
+  const Deadline given = Deadline::After(std::chrono::hours(1));
   Servable* self = nullptr;
   CallContext seen;
   auto executor = NegatingExecutor();
@@ -155,10 +154,10 @@ TEST(ServableTest, TheDeadlineOfARequestHoldsForTheMethodsItCalls) {
                        executor);
   self = servable.get();
   Answer answer;
-  servable->Submit("predict", {One(1)}, given, answer.Done());
+  servable->Submit("predict", {One(1)}, {given, 7}, answer.Done());
   ASSERT_TRUE(answer.Wait());
   ASSERT_OK(answer.results[0]);
-  EXPECT_EQ(seen.deadline, given.deadline);
+  EXPECT_EQ(seen.deadline, given);
   EXPECT_EQ(seen.request_id, 7u);
 
   ASSERT_OK(servable->RunMethod("neg", {One(1)}));
@@ -169,12 +168,58 @@ TEST(ServableTest, TheDeadlineOfARequestHoldsForTheMethodsItCalls) {
 TEST(ServableTest, AMethodCalledAfterTheRequestsDeadlineIsNotRun) {
   auto executor = NegatingExecutor();
   auto servable = Make(NegSpec(), executor);
-  const CallContext late = Late();
+  RequestArena late({Past()}, {}, nullptr);
   const RequestScope scope(late);
   const auto results = servable->RunMethod("neg", {One(1)});
   ASSERT_OK(results);
   EXPECT_ERROR((*results)[0], kDeadlineExceeded, "fake.neg: the request's deadline passed");
+  ASSERT_TRUE(late.Claim(Cancelled("the client has left")));
+  EXPECT_EQ(servable->RunMethod("neg", {One(1)}).status(), Cancelled("the client has left"));
   EXPECT_EQ(executor->calls, 0);
+}
+
+TEST(ServableTest, TheTimeoutOfACallableCountsFromItsAdmission) {
+  using std::chrono::hours;
+  StoppedClock clock;
+  Timer timer(clock);
+  Gate gate;
+  Servable* self = nullptr;
+  Status next_call;
+  auto executor = NegatingExecutor();
+  ServableSpec spec = WithPipeline(PerInstance([&](const Instance& x) -> Result<Instance> {
+    EXPECT_EQ(RequestScope::Context().deadline, Deadline::After(hours(1), clock));
+    gate.Pass();
+    next_call = self->RunMethod("neg", {x}).status();
+    return x;
+  }));
+  spec.pipelines[0].timeout = hours(1);
+  auto servable = Make(spec, executor, {.max_inflight = 1, .timer = &timer});
+  self = servable.get();
+  Answer running, waiting, patient;
+  servable->Submit("predict", {One(1)}, {Deadline::After(hours(5), clock)}, running.Done());
+  ASSERT_TRUE(gate.WaitForArrivals(1));
+  servable->Submit("predict", {One(2)}, {Deadline::After(hours(5), clock)}, waiting.Done());
+  clock.Advance(hours(1));
+  timer.RunDue();
+  for (const Answer* answer : {&running, &waiting}) {
+    ASSERT_EQ(answer->count, 1);
+    EXPECT_ERROR(answer->results[0], kDeadlineExceeded, "the request's deadline passed");
+  }
+  gate.Open();
+  servable->Stop();
+  EXPECT_ERROR(next_call, kDeadlineExceeded, "the request's deadline passed");
+  EXPECT_EQ(executor->calls, 0);
+  EXPECT_EQ(running.count, 1);
+}
+
+TEST(ServableTest, RefusesTimeoutsOutOfRange) {
+  ServableSpec spec = NegSpec();
+  spec.methods[0].timeout = Duration(-1);
+  EXPECT_ERROR(Servable::Create(spec, NegatingExecutor()), kInvalidArgument,
+               "the timeout of neg is -1 ns");
+  spec.methods[0].timeout = Duration::max();
+  EXPECT_ERROR(Servable::Create(spec, NegatingExecutor()), kInvalidArgument,
+               "the timeout of neg is");
 }
 
 TEST(ServableTest, APipelineThatRunsWhenStopBeginsMayStillCallMethods) {

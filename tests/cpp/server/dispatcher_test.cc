@@ -5,7 +5,9 @@
 #include <atomic>
 #include <future>
 #include <memory>
+#include <thread>
 
+#include "scheduler/request_scope.h"
 #include "server/test_servable.h"
 #include "support/matchers.h"
 
@@ -22,7 +24,7 @@ class DispatcherTest : public ::testing::Test {
     for (const auto& servable : servables_) servable->Stop();
   }
 
-  void Serve(const std::string& name, uint64_t version, TestFunction::Body body = Echo) {
+  void Serve(const std::string& name, uint64_t version, Body body = Echo) {
     servables_.push_back(TestServable(name, version, std::move(body)));
     ASSERT_OK(dispatcher_.Reserve(name, version));
     dispatcher_.Publish(name, version, servables_.back());
@@ -49,7 +51,16 @@ class DispatcherTest : public ::testing::Test {
     return request;
   }
 
-  Dispatcher dispatcher_{100};
+  // Within ten seconds.
+  template <typename Condition>
+  static bool Eventually(Condition condition) {
+    const Deadline limit = Deadline::After(std::chrono::seconds(10));
+    while (!condition() && !limit.HasPassed()) std::this_thread::yield();
+    return condition();
+  }
+
+  Dispatcher dispatcher_{
+      DispatcherOptions{.limits = {.max_bytes = 1000}, .max_request_time = std::chrono::hours(1)}};
   std::vector<std::shared_ptr<Servable>> servables_;
 };
 
@@ -190,11 +201,74 @@ TEST_F(DispatcherTest, ARequestThatNobodyWaitsForDoesNotRun) {
     return instance;
   });
   ClientRequest request = MakeRequest("add", "predict");
-  request.context.cancelled = std::make_shared<std::atomic<bool>>(false);
+  request.cancel = std::make_shared<CancelToken>();
   EXPECT_OK(Ask(request).error);
-  request.context.cancelled = std::make_shared<std::atomic<bool>>(true);
-  EXPECT_ERROR(Ask(request).error, kCancelled, "cancelled while it waited");
+  request.cancel->Raise();
+  EXPECT_ERROR(Ask(request).error, kCancelled, "the client has left");
   EXPECT_EQ(runs, 1);
+}
+
+TEST_F(DispatcherTest, TheEarlierOfTheClientsDeadlineAndTheServersMaximumCounts) {
+  Deadline seen;
+  Serve("add", 1, [&seen](const Instance& instance) -> Result<Instance> {
+    seen = RequestScope::Context().deadline;
+    return instance;
+  });
+  EXPECT_OK(Ask(MakeRequest("add", "predict")).error);
+  EXPECT_LE(seen.time(), Deadline::After(std::chrono::hours(1)).time());
+  EXPECT_GT(seen.time(), Deadline::After(std::chrono::minutes(59)).time());
+  ClientRequest request = MakeRequest("add", "predict");
+  request.deadline = Deadline::After(std::chrono::minutes(1));
+  EXPECT_OK(Ask(request).error);
+  EXPECT_EQ(seen, request.deadline);
+  request.deadline = Deadline::After(std::chrono::hours(2));
+  EXPECT_OK(Ask(request).error);
+  EXPECT_LE(seen.time(), Deadline::After(std::chrono::hours(1)).time());
+}
+
+TEST_F(DispatcherTest, MoreBytesThanTheLimitAreRefusedAlsoWhileTheyRun) {
+  Gate gate;
+  Serve("add", 1, [&gate](const Instance& instance) -> Result<Instance> {
+    gate.Pass();
+    return instance;
+  });
+  const auto request = [](int64_t bytes) {
+    ClientRequest made = MakeRequest("add", "predict");
+    made.instances = {{{"x", Tensor(DataType::kInt8, {bytes})}}};
+    return made;
+  };
+  ClientRequest given_up = request(600);
+  given_up.cancel = std::make_shared<CancelToken>();
+  std::future<ClientReply> running = Start(given_up);
+  ASSERT_TRUE(gate.WaitForArrivals(1));
+  const ClientReply refused = Ask(request(401));
+  EXPECT_EQ(refused.error, ResourceExhausted("Serving Error: enqueued bytes exceed the limit 1000: "
+                                             "600 are in, the request has 401"));
+  EXPECT_EQ(refused.retry_after, std::chrono::seconds(1));
+  given_up.cancel->Raise();
+  EXPECT_ERROR(running.get().error, kCancelled, "the client has left");
+  EXPECT_ERROR(Ask(request(401)).error, kResourceExhausted, "600 are in");  // It still runs.
+  gate.Open();
+  EXPECT_TRUE(Eventually([&] { return Ask(request(1000)).error.ok(); }));
+  EXPECT_EQ(Ask(request(1001)).error.code(), StatusCode::kResourceExhausted);
+}
+
+TEST_F(DispatcherTest, UnderOverloadEachRequestIsAnsweredOnce) {
+  constexpr int kRequests = 3000;
+  Serve("add", 1);
+  dispatcher_.set_max_enqueued_requests(50);
+  std::atomic<int> good = 0, refused = 0, other = 0;
+  for (int i = 0; i < kRequests; ++i) {
+    dispatcher_.Dispatch(MakeRequest("add", "predict"), [&](ClientReply reply) {
+      if (reply.error.ok()) return void(++good);
+      reply.error.code() == StatusCode::kResourceExhausted ? ++refused : ++other;
+    });
+  }
+  EXPECT_TRUE(Eventually([&] { return good + refused + other == kRequests; }));
+  EXPECT_GT(good, 0);
+  EXPECT_EQ(other, 0);
+  dispatcher_.set_max_enqueued_requests(1);
+  EXPECT_OK(Ask(MakeRequest("add", "predict")).error);  // Every place came back.
 }
 
 TEST_F(DispatcherTest, ANameAndVersionIsServedOnce) {

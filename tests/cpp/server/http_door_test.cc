@@ -6,8 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
+#include "scheduler/request_scope.h"
 #include "server/certificate.h"
 #include "server/test_servable.h"
 #include "support/matchers.h"
@@ -112,7 +114,7 @@ class HttpDoorTest : public ::testing::Test {
     if (servable_ != nullptr) servable_->Stop();
   }
 
-  void Serve(TestFunction::Body body = Echo) {
+  void Serve(Body body = Echo) {
     servable_ = TestServable("add", 1, std::move(body));
     ASSERT_OK(dispatcher_.Reserve("add", 1));
     dispatcher_.Publish("add", 1, servable_);
@@ -127,7 +129,7 @@ class HttpDoorTest : public ::testing::Test {
 
   TempDir dir_;
   Gate gate_;
-  Dispatcher dispatcher_{100};
+  Dispatcher dispatcher_{DispatcherOptions{}};
   std::shared_ptr<Servable> servable_;
 };
 
@@ -181,9 +183,75 @@ TEST_F(HttpDoorTest, RealStatusCodesWhenAskedFor) {
   EXPECT_EQ(status(Post("/model/add:predict", std::string(1001, ' '))), "413");
   dispatcher_.set_max_enqueued_requests(0);
   EXPECT_EQ(status(PostValue(1)), "429");
+  EXPECT_THAT(RawClient(door->address()).Ask(PostValue(1)), HasSubstr("\r\nRetry-After: 1\r\n"));
   dispatcher_.set_max_enqueued_requests(1);
   dispatcher_.Close();
   EXPECT_EQ(status(PostValue(1)), "503");
+}
+
+TEST_F(HttpDoorTest, TheTimeoutOfTheClientIsAnsweredWhileTheFunctionGoesOn) {
+  Serve([this](const Instance& instance) -> Result<Instance> {
+    gate_.Pass();
+    return instance;
+  });
+  const auto door = Open({.http_status_codes = true});
+  const auto ask = [&](const std::string& timeout) {
+    const std::string body = R"({"instances": {"x": 1}})";
+    return RawClient(door->address())
+        .Ask(Post("/model/add:predict", body, "X-Request-Timeout-Ms: " + timeout + "\r\n"));
+  };
+  const std::string late = ask("50");
+  EXPECT_THAT(late, StartsWith("HTTP/1.1 504 "));
+  EXPECT_THAT(BodyOf(late), HasSubstr("the request's deadline passed before it was done"));
+  for (const std::string wrong :
+       {"", "0", "-1", "1.5", "nan", "1e3", "99999999999999999999", "5 s"}) {
+    const std::string response = ask(wrong);
+    EXPECT_THAT(response, StartsWith("HTTP/1.1 400 "));
+    EXPECT_THAT(BodyOf(response), HasSubstr("X-Request-Timeout-Ms is '" + wrong + "'"));
+  }
+}
+
+TEST_F(HttpDoorTest, AClientThatClosesItsConnectionCancels) {
+  std::atomic<int> seen = 0;
+  Serve([&](const Instance& instance) -> Result<Instance> {
+    gate_.Pass();
+    const auto cancelled = RequestScope::Context().cancelled;
+    const Deadline limit = Deadline::After(std::chrono::seconds(10));
+    while (!*cancelled && !limit.HasPassed()) std::this_thread::yield();
+    seen += *cancelled;
+    return instance;
+  });
+  dispatcher_.set_max_enqueued_requests(1);
+  const auto door = Open();
+  const auto leave = [&] {
+    RawClient client(door->address());
+    ASSERT_TRUE(client.Send(PostValue(1)));
+  };
+  for (int running = 1; running <= 4; ++running) {
+    while (!gate_.WaitForArrivals(running, std::chrono::milliseconds(1))) leave();
+  }
+  gate_.Open();
+  servable_->Stop();
+  EXPECT_EQ(seen, 4);
+}
+
+TEST_F(HttpDoorTest, WhatAClientSendsAheadIsKept) {
+  Serve([this](const Instance& instance) -> Result<Instance> {
+    gate_.Pass();
+    return instance;
+  });
+  const auto door = Open();
+  RawClient client(door->address());
+  ASSERT_TRUE(client.Send(PostValue(1)));
+  ASSERT_TRUE(gate_.WaitForArrivals(1));
+  const std::string ahead(100'000, ' ');
+  ASSERT_TRUE(client.Send(PostValue(2)));
+  ASSERT_TRUE(
+      client.Send(Post("/model/add:predict", R"({"instances": )" + ahead + R"({"x": 3}})")));
+  gate_.Open();
+  for (const std::string value : {"1", "2", "3"}) {
+    EXPECT_THAT(client.Receive(), HasSubstr("\"y\": " + value));
+  }
 }
 
 TEST_F(HttpDoorTest, AClientThatStillSendsSeesWhyItIsRefused) {
@@ -322,6 +390,13 @@ TEST_F(HttpDoorTest, TlsWithVerifiedClients) {
   SSL_CTX_use_certificate_file(known.get(), dir_.File("client.crt").c_str(), SSL_FILETYPE_PEM);
   SSL_CTX_use_PrivateKey_file(known.get(), dir_.File("client.key").c_str(), SSL_FILETYPE_PEM);
   EXPECT_THAT(RawClient(door->address(), known.get()).Ask(PostValue(7)), HasSubstr("\"y\": 7"));
+  RawClient twice(door->address(), known.get());
+  for (int i = 0; i < 20; ++i) {  // The door reads while it answers, and goes on after it.
+    EXPECT_THAT(twice.Ask(PostValue(i)), HasSubstr("\"y\": " + std::to_string(i)));
+  }
+  ASSERT_TRUE(twice.Send(PostValue(1) + PostValue(2)));
+  EXPECT_THAT(twice.Receive(), HasSubstr("\"y\": 1"));
+  EXPECT_THAT(twice.Receive(), HasSubstr("\"y\": 2"));
   TlsContext stranger;
   EXPECT_EQ(RawClient(door->address(), stranger.get()).Ask(PostValue(7)), "");
   TlsContext outdated;

@@ -52,6 +52,14 @@ TEST(ServerTest, OptionsAreChecked) {
   options = {};
   options.max_enqueued_requests = 0;
   EXPECT_ERROR(Server::Create(options), kInvalidArgument, "max_enqueued_requests is 0");
+  options = {};
+  options.max_enqueued_bytes = 0;
+  EXPECT_ERROR(Server::Create(options), kInvalidArgument, "max_enqueued_bytes is 0");
+  for (const auto wrong : {std::chrono::milliseconds(-1), std::chrono::milliseconds::max()}) {
+    options = {};
+    options.max_request_time = wrong;
+    EXPECT_ERROR(Server::Create(options), kInvalidArgument, "max_request_time is ");
+  }
   const auto server = MakeServer();
   ListenOptions listen = AnyPort();
   listen.max_message_bytes = (size_t{512} << 20) + 1;
@@ -93,7 +101,46 @@ TEST(ServerTest, AServableThatCannotBeLoadedLeavesItsNameFree) {
   EXPECT_ERROR(server->LoadLocal(TestSpec("add", 1), options), kInvalidArgument, "ROT13");
 }
 
+TEST(ServerTest, EachServableHasItsOwnLimitOfRequestsAtOnce) {
+  Gate one_at_once, as_the_server_says;
+  ServerOptions options;
+  options.max_inflight = 3;
+  auto server = Server::Create(options);
+  ASSERT_OK(server);
+  const auto load = [&](const std::string& name, Gate& gate, int max_inflight) {
+    ServableSpec spec = TestSpec(name, 1, [&gate](const Instance& instance) -> Result<Instance> {
+      gate.Pass();
+      return instance;
+    });
+    spec.methods.clear();
+    LocalServableOptions local;
+    local.max_inflight = max_inflight;
+    return (*server)->LoadLocal(spec, local);
+  };
+  EXPECT_ERROR(load("wrong", one_at_once, -1), kInvalidArgument, "max_inflight is -1");
+  EXPECT_ERROR(load("wrong", one_at_once, 1025), kInvalidArgument, "max_inflight is 1025");
+  ASSERT_OK(load("one", one_at_once, 1));
+  ASSERT_OK(load("three", as_the_server_says, 0));
+  const auto door = (*server)->StartGrpc(AnyPort());
+  ASSERT_OK(door);
+  std::vector<std::jthread> clients;
+  for (const std::string name : {"one", "three"}) {
+    for (int i = 0; i < 5; ++i) {
+      clients.emplace_back(
+          [&, name] { EXPECT_OK(Ask(*door, name, {{"x", Tensor::Of<float>({1}, {1})}})); });
+    }
+  }
+  EXPECT_TRUE(as_the_server_says.WaitForArrivals(3));
+  EXPECT_TRUE(one_at_once.WaitForArrivals(1));
+  EXPECT_FALSE(one_at_once.WaitForArrivals(2, std::chrono::milliseconds(50)));
+  EXPECT_FALSE(as_the_server_says.WaitForArrivals(4, std::chrono::milliseconds(50)));
+  one_at_once.Open();
+  as_the_server_says.Open();
+}
+
 TEST(ServerTest, UnknownServableCannotRunAMethod) {
+  EXPECT_ERROR(MakeServer()->SubmitMethod("add", 1, "predict", {}), kUnavailable,
+               "Run worker for inference failed, worker has not been started");
   EXPECT_ERROR(MakeServer()->RunMethod("add", 1, "predict", {}), kUnavailable,
                "Run worker for inference failed, worker has not been started");
 }

@@ -50,6 +50,14 @@ def predict(x, y):
         print(i, flush=True)
         z = servable2.run(y)
     return x, z
+
+
+@register.register_pipeline(output_names=["x", "z"])
+def fan_out(x, y):
+    first = servable1.submit(x)
+    steps = [servable2.submit(y) for _ in range(10)]
+    assert all((step.result() == steps[0].result()).all() for step in steps)
+    return first.result(), steps[-1].result()
 """
 
 SERVER = """
@@ -111,9 +119,9 @@ class Scenario:
         self.start_agents().wait_for("Success to start agents, ")
         return self
 
-    def client(self):
+    def client(self, method="predict"):
         found = self.server.wait_for(r"gRPC server start success, listening on (\S+)")
-        return Client(found[1], "matmul", "predict")
+        return Client(found[1], "matmul", method)
 
     def agent_pids(self):
         command = ["pgrep", "-P", str(self.agents.process.pid), "-x", "pipeserve-agent"]
@@ -140,6 +148,9 @@ def test_the_pipeline_gives_the_documented_result(scenario):
     (reply,) = client.infer({"x": ONES, "y": ONES})
     np.testing.assert_array_equal(reply["x"], np.full((128, 16), -96, np.float32))
     np.testing.assert_array_equal(reply["z"], np.full((128, 16), -144, np.float32))
+    (fanned_out,) = scenario.client("fan_out").infer({"x": ONES, "y": ONES})
+    for name, value in reply.items():
+        assert value.tobytes() == fanned_out[name].tobytes()
     scenario.server.wait_for("(?s)0\n1\n.*9\n")
     assert scenario.agents.output.count("Child 0: Receive success") == 1
     assert "shared_memory=all ranks" in scenario.server.output

@@ -90,8 +90,23 @@ def test_decryption():
         _checks.check_decryption(None, "AES-ECB")
 
 
-def test_collectives():
-    for way in _checks.COLLECTIVES:
-        assert _checks.check_collectives(way) == way
-    with raises("Parameter 'collectives' expected to be 'auto', 'shm' or 'socket'"):
-        _checks.check_collectives("gloo")
+def test_choice():
+    assert _checks.check_choice("lane", "shm", ("auto", "shm")) == "shm"
+    with raises("Parameter 'lane' should be one of 'auto', 'shm', but is 'gloo'"):
+        _checks.check_choice("lane", "gloo", ("auto", "shm"))
+    with raises("Parameter 'lane' should be str, but actually <class 'int'>"):
+        _checks.check_choice("lane", 1, ("auto", "shm"))
+
+
+def test_seconds():
+    assert _checks.check_seconds("timeout", None) == 0
+    assert _checks.check_seconds("timeout", 2) == 2
+    assert _checks.check_seconds("timeout", 0.5) == 0.5
+    for value in (True, "1", [1], 1j):
+        with raises(f"Parameter 'timeout' should be int or float, but actually {type(value)}"):
+            _checks.check_seconds("timeout", value)
+    for value in (0, -1, 0.0001, float("nan"), float("inf"), -float("inf"), 1e300, 10**400):
+        with raises(
+            f"Parameter 'timeout' should be in range [0.001,31622400] seconds, but actually {value}"
+        ):
+            _checks.check_seconds("timeout", value)

@@ -302,3 +302,23 @@ def test_options(registry):
 def test_pipeline_servable_checks_types(declared, arguments):
     with pytest.raises(InvalidArgumentError):
         register.PipelineServable(*arguments)
+
+
+def test_timeouts_are_kept_and_hostile_ones_refused(declared):
+    @register.register_method(output_names=["y"], timeout=2)
+    def fun1(x):
+        y = register.call_servable(x, subgraph=1)
+        return y
+
+    @register.register_pipeline(output_names=["y"], timeout=0.5)
+    def predict(x):
+        return x
+
+    assert declared.methods["fun1"].timeout == 2
+    assert declared.pipelines["predict"].timeout == 0.5
+    for decorator in (register.register_method, register.register_pipeline):
+        for timeout in (0, -1, float("nan"), float("inf")):
+            with raises("Parameter 'timeout' should be in range [0.001,31622400] seconds"):
+                decorator(output_names="y", timeout=timeout)
+        with raises("Parameter 'timeout' should be int or float"):
+            decorator(output_names="y", timeout=True)

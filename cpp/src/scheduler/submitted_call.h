@@ -1,0 +1,48 @@
+// A call on its way through the call pool.
+#pragma once
+
+#include <functional>
+
+#include "base/mutex.h"
+#include "pipeserve/pending_call.h"
+
+namespace pipeserve {
+
+class RequestArena;
+
+// Thread-safe.
+class SubmittedCall final : public PendingCall {
+ public:
+  using Work = std::function<Result<Results>()>;
+
+  // `arena` is the request on whose behalf it runs, or null. It outlives every Run(): see
+  // RequestArena::EndCalls().
+  SubmittedCall(RequestArena* arena, Work work) : arena_(arena), work_(std::move(work)) {}
+
+  bool done() const override EXCLUDES(mutex_);
+  bool running() const override EXCLUDES(mutex_);
+  bool WaitFor(std::chrono::nanoseconds timeout) const override EXCLUDES(mutex_);
+  const Result<Results>& result() const override { return result_; }
+  bool Cancel() override EXCLUDES(mutex_);
+
+  // Does the work on this thread, unless the call is done.
+  void Run() EXCLUDES(mutex_);
+  // Nobody waits any more: it is done with `reason`, unless it is done already. What runs goes on,
+  // its results are dropped.
+  void Abandon(const Status& reason) EXCLUDES(mutex_);
+  // Waits until no thread is inside Run().
+  void AwaitEnd() EXCLUDES(mutex_);
+
+ private:
+  RequestArena* const arena_;
+  mutable Mutex mutex_;
+  mutable CondVar changed_;
+  Work work_ GUARDED_BY(mutex_);
+  bool running_ GUARDED_BY(mutex_) = false;
+  bool done_ GUARDED_BY(mutex_) = false;
+  Result<Results> result_ = Unknown();  // Written once, before done_ is set; then only read.
+
+  static Status Unknown() { return Internal("the call is not done"); }
+};
+
+}  // namespace pipeserve
