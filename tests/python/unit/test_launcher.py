@@ -14,6 +14,7 @@ def command_of_first(threads):
         key=None,
         mode="AES-GCM",
         threads=threads,
+        collectives="auto",
     )
     place = _launcher._Place("127.0.0.1", [2, 3], [0, 1])
     config = SimpleNamespace(rank_size=4)
