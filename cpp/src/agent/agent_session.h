@@ -7,9 +7,9 @@
 #include <span>
 #include <string>
 
+#include "base/interrupt.h"
 #include "executor/communicator.h"
 #include "executor/executor.h"
-#include "base/interrupt.h"
 
 namespace pipeserve {
 
