@@ -40,7 +40,7 @@ struct LocalServableOptions {
   std::vector<std::string> model_files;  // Paths; the index is the subgraph number.
   std::optional<DecryptionOptions> decryption;
   std::optional<int> threads;  // Of one graph call; without, the cores this process may use.
-  int max_inflight = 0;  // Requests that run at once; 0: as many as ServerOptions says.
+  int max_inflight = 0;        // Requests that run at once; 0: as many as ServerOptions says.
 };
 
 // A servable whose graphs run in agents, one per rank.

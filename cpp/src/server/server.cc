@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/available_cores.h"
-#include "base/mutex.h"
 #include "base/malloc_tuning.h"
+#include "base/mutex.h"
 #include "base/str_cat.h"
 #include "executor/cpu/cpu_executor.h"
 #include "graph/model_file.h"
