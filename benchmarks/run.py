@@ -141,7 +141,7 @@ def growth_tables(folder: Path, options: argparse.Namespace) -> dict[str, Table]
         tables["ranks"] = compare(servers, workloads, ("1",), rounds, count)
     for where, start in (("one process", local_server), ("8 agents", distributed_server)):
         more = (RANKS,) if start is distributed_server else ()
-        for quantity, values in (("calls", (1, 11, 101)), ("rows", (8, 128, 2048, 21848))):
+        for quantity, values in (("calls", (2, 11, 101)), ("rows", (8, 128, 2048, 21848))):
             servers, workloads = {}, {}
             with contextlib.ExitStack() as stack:
                 servers["gRPC echo"] = stack.enter_context(echo_server())

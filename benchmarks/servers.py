@@ -117,7 +117,8 @@ def distributed_server(
 ) -> Iterator[Server]:
     """Both graphs cut over ``ranks`` agents."""
     shutil.rmtree(folder, ignore_errors=True)
-    _demo.write(str(folder))
+    with contextlib.redirect_stdout(sys.stderr):
+        _demo.write(str(folder))
     shutil.rmtree(folder / "model")
     export.save_sharded(_graphs(workload, ranks), str(folder / "model"), ranks=ranks)
     _write_config(folder / "matmul", _demo.declare_distributed(ranks), workload)
