@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <future>
 #include <thread>
 
 #include "scheduler/fakes.h"
@@ -159,14 +160,17 @@ TEST_F(FanOutTest, CallsOfOneRequestRunSideBySide) {
 
 TEST_F(FanOutTest, NothingOutlivesItsRequest) {
   std::vector<std::shared_ptr<PendingCall>> kept;
+  std::promise<std::shared_ptr<PendingCall>> last;
   Serve([&](const Instance& x) -> Result<Instance> {
     for (int i = 0; i < 200; ++i) kept.push_back(*Call(-1));
     EXPECT_TRUE(gate_.WaitForArrivals(2));
+    last.set_value(kept.back());
     return x;
   });
   Answer answer;
   Ask(answer);
-  ASSERT_TRUE(gate_.WaitForArrivals(2));
+  // The function has returned, and what waits is taken back while two calls run.
+  ASSERT_TRUE(last.get_future().get()->WaitFor(std::chrono::seconds(10)));
   EXPECT_EQ(answer.count, 0);
   gate_.Open();
   ASSERT_TRUE(answer.Wait());
