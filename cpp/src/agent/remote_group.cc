@@ -149,7 +149,8 @@ Status RemoteGroup::Await(const Call& call, Deadline deadline, std::vector<Tenso
     Lane& lane = *(*call.lanes)[rank];
     const Status waited = lane.Await(call.sequence, deadline);
     if (!waited.ok()) {
-      return error.ok() ? Explain(call, static_cast<int>(rank), waited) : error;
+      if (error.ok()) return Explain(call, static_cast<int>(rank), waited);
+      break;
     }
     RankReply reply = lane.Take(call.sequence);
     if (rank + 1 == call.lanes->size() && reply.status.ok()) {
@@ -162,7 +163,17 @@ Status RemoteGroup::Await(const Call& call, Deadline deadline, std::vector<Tenso
     in_step = in_step && KeepsRanksInStep(reply.status.code());
     if (error.ok() && !options_.wait_for_all) return error;
   }
-  if (!in_step) EndEpoch(call.epoch, Unavailable(error.message()));
+  return in_step ? error : EndOutOfStep(call, error);
+}
+
+// A rank that lost its server, or a peer, because the epoch is over says so, too: what ended the
+// epoch explains more.
+Status RemoteGroup::EndOutOfStep(const Call& call, const Status& error) {
+  {
+    MutexLock lock(mutex_);
+    if (call.epoch_ended) return call.error;
+  }
+  EndEpoch(call.epoch, Unavailable(error.message()));
   return error;
 }
 

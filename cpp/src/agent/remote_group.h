@@ -73,6 +73,7 @@ class RemoteGroup final : public Executor {
   void Send(Call* call);
   Status Await(const Call& call, Deadline deadline, std::vector<Tensor>* outputs);
   Status CheckOutputs(GraphId graph, const std::vector<Tensor>& outputs) const;
+  Status EndOutOfStep(const Call& call, const Status& error);
   Status Explain(const Call& call, int rank, const Status& wait_error);
   bool EpochHasEnded(const Call& call) const;
 

@@ -203,6 +203,18 @@ TEST_F(RemoteGroupTest, LostRankFailsAllCallsAndANewEpochServesAgain) {
   EXPECT_EQ(*value, 5);
 }
 
+TEST_F(RemoteGroupTest, AnErrorThatTheEndOfTheEpochBringsDoesNotHideItsCause) {
+  Make(2);
+  auto result = Run(0);
+  const SentCall call = AwaitCall(1);
+  group_->OnClosed(0, 1, Unavailable("killed"));
+  // As if it had come before the caller looked.
+  links_[1]->Answer({.sequence = call.sequence,
+                     .status = Unavailable("the connection to the server has ended"),
+                     .outputs = {}});
+  EXPECT_ERROR(result.get(), kUnavailable, "rank 0: killed");
+}
+
 TEST_F(RemoteGroupTest, EpochThatEndedBeforeItBeganIsRefused) {
   Make(1);
   group_->OnClosed(0, 2, Unavailable("gone"));
