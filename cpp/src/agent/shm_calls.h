@@ -42,7 +42,7 @@ class ShmCalls : public std::enable_shared_from_this<ShmCalls> {
   // Sleep until something was posted, or Wake() was called, since signal() was read.
   uint32_t signal() const { return ring().posted.value(); }
   void WaitWhile(uint32_t seen) { (void)ring().posted.WaitWhile(seen, Deadline::Infinite()); }
-  void Wake() { ring().posted.Ring(); }
+  void Wake() { ring().posted.Alarm(); }
 
  private:
   ShmCalls(SharedMemory ring, SharedMemory inputs, SharedMemory outputs);

@@ -165,7 +165,7 @@ void ShmLane::Close(const Status& reason) {
     MutexLock lock(mutex_);
     if (closed_.ok()) closed_ = reason;
   }
-  for (ShmReply& reply : ring_->replies) reply.answered.Ring();
+  for (ShmReply& reply : ring_->replies) reply.answered.Alarm();
   stream_->Close(reason);
 }
 
