@@ -106,7 +106,7 @@ def on_exit_signal(wake: Callable[[], None]) -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    if not _wakers:
+    if not _previous:  # They stay when the last waker goes off the main thread.
         for signum in _SIGNALS:
             _previous[signum] = signal.signal(signum, _on_signal)
         _write_signals_to_pipe()

@@ -257,8 +257,10 @@ void RemoteGroup::OnFailure(int rank, uint64_t epoch, uint64_t sequence, const S
     if (call == unanswered_.end()) return;
     const Status error = RankError(rank, (*call)->graph, status);
     if (status.code() == StatusCode::kAborted) {
-      if (drawn_in_.ok()) explanation_until_ = Deadline::After(kExplanationTime);
-      if (drawn_in_.ok()) drawn_in_ = Unavailable(error.message());
+      if (drawn_in_.ok()) {
+        drawn_in_ = Unavailable(error.message());
+        explanation_until_ = Deadline::After(kExplanationTime);
+      }
       watcher_sleeps_ = false;
     } else {
       (*call)->epoch_ended = true;
