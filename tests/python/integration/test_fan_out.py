@@ -13,7 +13,6 @@ EXAMPLE = pathlib.Path(__file__).resolve().parents[3] / "examples/fan_out.py"
 
 CONFIG = """
 import threading
-import time
 
 import numpy as np
 from pipeserve_native import CancelledError, InvalidArgumentError
@@ -21,11 +20,14 @@ from pipeserve_native.server import register
 from pipeserve_native.server.register import PipelineServable
 
 register.declare_servable("add.mindir", "MindIR", with_batch_dim=False)
+started = threading.Event()
 opened = threading.Event()
+raised = threading.Event()
 kept = []
 
 
 def wait(a):
+    started.set()
     opened.wait(20)
     return a
 
@@ -95,14 +97,14 @@ missing = PipelineServable("fan", "nowhere")
 
 @register.register_pipeline(output_names=["text"])
 def waits(a):
+    started.clear()
     opened.clear()
     future = slow_servable.submit(a)
     try:
         future.result(timeout=0.01)
     except TimeoutError as error:
         text = type(error).__name__
-    while not future.running():
-        time.sleep(0.001)
+    assert started.wait(20) and future.running()
     assert not future.cancel() and not future.done()
     opened.set()
     assert (future.result() == a + a).all()
@@ -113,8 +115,13 @@ def waits(a):
 def leaves_calls(a):
     opened.clear()
     kept[:] = [slow_servable.submit(a) for _ in range(200)]
-    threading.Timer(0.2, opened.set).start()
+    threading.Thread(target=open_when_taken_back, args=(kept[-1],)).start()
     return "left"
+
+
+def open_when_taken_back(call):
+    call.exception(timeout=20)
+    opened.set()
 
 
 @register.register_pipeline(output_names=["text"])
@@ -133,6 +140,7 @@ def too_late(a):
         future.result()
     except Exception as error:
         kept[:] = [type(error).__name__]
+        raised.set()
         raise
     finally:
         opened.set()
@@ -140,8 +148,7 @@ def too_late(a):
 
 @register.register_pipeline(output_names=["text"])
 def what_was_raised(a):
-    while not kept:
-        time.sleep(0.01)
+    assert raised.wait(20)
     return kept[0]
 """
 
