@@ -40,15 +40,18 @@ function(pipeserve_add_test layer)
   cmake_parse_arguments(ARG "" "" "SOURCES;LAYERS;LIBRARIES" ${ARGN})
   list(TRANSFORM ARG_SOURCES PREPEND ${layer}/)
   add_executable(pipeserve_${layer}_test ${ARG_SOURCES})
+  set_target_properties(pipeserve_${layer}_test PROPERTIES ENABLE_EXPORTS ON)  # Names in stacks.
   target_include_directories(pipeserve_${layer}_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   # Object libraries hand on their objects only to direct users, so every layer is named.
   foreach(each IN LISTS ARG_LAYERS ITEMS ${layer})
     target_link_libraries(pipeserve_${layer}_test PRIVATE pipeserve_${each})
   endforeach()
   target_compile_options(pipeserve_${layer}_test PRIVATE $<$<CONFIG:Release>:-O0>)
-  target_link_libraries(pipeserve_${layer}_test PRIVATE ${ARG_LIBRARIES} GTest::gmock_main)
+  target_link_libraries(pipeserve_${layer}_test PRIVATE ${ARG_LIBRARIES}
+                        pipeserve_test_main)
   gtest_discover_tests(pipeserve_${layer}_test DISCOVERY_TIMEOUT 60
-                       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+                       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
+                       PROPERTIES TIMEOUT 150)
 endfunction()
 
 # pipeserve_add_proto(NAME SOURCES a.proto... [GRPC])

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "support/fork.h"
 #include "support/matchers.h"
 
 namespace pipeserve {
@@ -53,6 +54,7 @@ TEST(SharedMemoryTest, BothSidesSeeTheSameBytesWhichAreZeroAtFirst) {
 }
 
 TEST(SharedMemoryTest, OutlivesTheProcessThatWroteIt) {
+  SKIP_IF_FORK_MAY_HANG();
   const SharedMemory memory = SharedMemory::Create("test", kBytes).value();
   const pid_t child = fork();
   if (child == 0) {

@@ -8,29 +8,51 @@
 #include <thread>
 #include <vector>
 
+#include "support/gate.h"
+
 namespace pipeserve {
 namespace {
 
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
-TEST(TimerTest, ActionsHappenInTheOrderOfTheirDeadlines) {
-  FakeClock clock;
-  Timer timer(clock);
+// A timer by a clock that the test moves. Its own thread is kept busy, so that actions happen in
+// RunDue() alone.
+class TimerByHandTest : public testing::Test {
+ protected:
+  TimerByHandTest() {
+    busy_ = timer_.Add(Deadline::After({}, clock_), [this] { gate_.Pass(); });
+    EXPECT_TRUE(gate_.WaitForArrivals(1));
+  }
+  ~TimerByHandTest() override { gate_.Open(); }
+
+  Timer::Entry AddAfter(Duration delay, Timer::Action action) {
+    return timer_.Add(Deadline::After(delay, clock_), std::move(action));
+  }
+  void RunDueAfter(Duration passed) {
+    clock_.Advance(passed);
+    timer_.RunDue();
+  }
+
+  FakeClock clock_;
+  Gate gate_;
+  Timer timer_{clock_};
+  Timer::Entry busy_;
+};
+
+TEST_F(TimerByHandTest, ActionsHappenInTheOrderOfTheirDeadlines) {
   std::vector<int> order;
   const auto add = [&](int number, hours after) {
-    return timer.Add(Deadline::After(after, clock), [&order, number] { order.push_back(number); });
+    return AddAfter(after, [&order, number] { order.push_back(number); });
   };
   const Timer::Entry third = add(3, hours(3)), first = add(1, hours(1)), second = add(2, hours(1));
-  timer.RunDue();
+  RunDueAfter({});
   EXPECT_EQ(order, std::vector<int>{});
-  clock.Advance(hours(2));
-  timer.RunDue();
+  RunDueAfter(hours(2));
   EXPECT_EQ(order, (std::vector<int>{1, 2}));
-  clock.Advance(hours(2));
-  timer.RunDue();
+  RunDueAfter(hours(2));
   EXPECT_EQ(order, (std::vector<int>{1, 2, 3}));
-  EXPECT_EQ(timer.size(), 0u);
+  EXPECT_EQ(timer_.size(), 0u);
 }
 
 TEST(TimerTest, TheThreadDoesThemByItself) {
@@ -44,18 +66,15 @@ TEST(TimerTest, TheThreadDoesThemByItself) {
   EXPECT_EQ(timer.size(), 1u);
 }
 
-TEST(TimerTest, AnEntryThatIsGoneTakesItsActionBack) {
-  FakeClock clock;
-  Timer timer(clock);
+TEST_F(TimerByHandTest, AnEntryThatIsGoneTakesItsActionBack) {
   const auto held = std::make_shared<int>(0);
   {
-    Timer::Entry entry = timer.Add(Deadline::After(hours(1), clock), [held] { ++*held; });
+    Timer::Entry entry = AddAfter(hours(1), [held] { ++*held; });
     const Timer::Entry moved = std::move(entry);
-    EXPECT_EQ(timer.size(), 1u);
+    EXPECT_EQ(timer_.size(), 1u);
   }
   EXPECT_EQ(held.use_count(), 1);
-  clock.Advance(hours(2));
-  timer.RunDue();
+  RunDueAfter(hours(2));
   EXPECT_EQ(*held, 0);
 }
 
@@ -65,20 +84,16 @@ TEST(TimerTest, AnInfiniteDeadlineIsNoEntry) {
   EXPECT_EQ(timer.size(), 0u);
 }
 
-TEST(TimerTest, AnActionMayAddAndDropEntries) {
-  FakeClock clock;
-  Timer timer(clock);
+TEST_F(TimerByHandTest, AnActionMayAddAndDropEntries) {
   Timer::Entry entry;
-  std::atomic<int> runs{0};
-  entry = timer.Add(Deadline::After(hours(1), clock), [&] {
+  int runs = 0;
+  entry = AddAfter(hours(1), [&] {
     ++runs;
-    entry = timer.Add(Deadline::After(hours(1), clock), [&] { ++runs; });
+    entry = AddAfter(hours(1), [&] { ++runs; });
   });
-  clock.Advance(hours(1));
-  timer.RunDue();
+  RunDueAfter(hours(1));
   EXPECT_EQ(runs, 1);
-  clock.Advance(hours(1));
-  timer.RunDue();
+  RunDueAfter(hours(1));
   EXPECT_EQ(runs, 2);
 }
 

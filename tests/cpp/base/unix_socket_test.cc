@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "base/shared_memory.h"
+#include "support/fork.h"
 #include "support/matchers.h"
 
 namespace pipeserve {
@@ -145,6 +146,7 @@ TEST_F(UnixSocketTest, ClosedPeerIsUnavailable) {
 }
 
 TEST_F(UnixSocketTest, KilledPeerIsSeenByPoll) {
+  SKIP_IF_FORK_MAY_HANG();
   const pid_t child = fork();
   if (child == 0) {
     const Socket dialled = DialUnix(listener_.name()).value();
@@ -161,6 +163,7 @@ TEST_F(UnixSocketTest, KilledPeerIsSeenByPoll) {
 }
 
 TEST_F(UnixSocketTest, ProcessesOfOtherUsersAreTurnedAway) {
+  SKIP_IF_FORK_MAY_HANG();
   if (geteuid() != 0) GTEST_SKIP() << "only root can act as another user";
   const pid_t child = fork();
   if (child == 0) {

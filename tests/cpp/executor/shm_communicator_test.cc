@@ -17,6 +17,7 @@
 
 #include "executor/join_collectives.h"
 #include "executor/local_communicator.h"
+#include "support/fork.h"
 #include "support/matchers.h"
 
 namespace pipeserve {
@@ -337,6 +338,7 @@ size_t NamesInSharedMemory() {
 }
 
 TEST(ShmCommunicatorTest, KilledProcessIsUnavailableToTheOthersAtOnceAndLeavesNothing) {
+  SKIP_IF_FORK_MAY_HANG();
   const size_t names = NamesInSharedMemory();
   for (const int killed : {0, 2}) {
     Processes ranks(4);
