@@ -8,6 +8,8 @@
 #include <chrono>
 #include <ctime>
 
+#include "base/counters.h"
+
 namespace pipeserve {
 namespace {
 
@@ -61,7 +63,10 @@ bool Doorbell::WaitWhile(uint32_t seen, Deadline deadline, Duration spin) {
   }
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
   bool in_time = true;
-  while (value() == seen && in_time) in_time = SleepWhile(value_, seen, deadline);
+  while (value() == seen && in_time) {
+    in_time = SleepWhile(value_, seen, deadline);
+    CountWakeup();
+  }
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
   return value() != seen;
 }

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "base/counters.h"
 
 #if defined(__clang__)
 #define PIPESERVE_ANNOTATE(x) __attribute__((x))
@@ -60,6 +61,7 @@ class CondVar {
   void Wait(Mutex& mutex) REQUIRES(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     condition_.wait(lock);
+    CountWakeup();
     lock.release();
   }
 
@@ -72,6 +74,7 @@ class CondVar {
     } else {
       notified = condition_.wait_until(lock, deadline.time()) == std::cv_status::no_timeout;
     }
+    CountWakeup();
     lock.release();
     return notified;
   }

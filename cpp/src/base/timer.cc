@@ -2,7 +2,7 @@
 
 namespace pipeserve {
 
-Timer::Timer(const Clock& clock) : clock_(clock), thread_([this] { Run(); }) {}
+Timer::Timer() : clock_(Clock::System()), thread_([this] { Run(); }) {}
 
 Timer::~Timer() {
   {
@@ -65,7 +65,7 @@ void Timer::Run() {
         actions_.empty() ? Deadline::Infinite() : Deadline(actions_.begin()->first.first);
     if (next.HasPassed(clock_)) continue;
     sleeps_until_ = next.time();
-    changed_.WaitUntil(mutex_, next.is_infinite() ? next : Deadline::After(next.Remaining(clock_)));
+    changed_.WaitUntil(mutex_, next);
     sleeps_until_ = TimePoint::min();
   }
 }

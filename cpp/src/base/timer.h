@@ -38,8 +38,10 @@ class Timer {
     std::pair<TimePoint, uint64_t> key_;
   };
 
-  // `clock` outlives the timer.
-  explicit Timer(const Clock& clock = Clock::System());
+  // By the machine's clock, on a thread of its own.
+  Timer();
+  // By a clock that a test moves, and that outlives the timer: actions happen in RunDue() alone.
+  explicit Timer(const Clock& clock) : clock_(clock) {}
   ~Timer();  // What is not due yet never happens.
 
   const Clock& clock() const { return clock_; }
@@ -47,8 +49,7 @@ class Timer {
   // Has `action` done once at `deadline`, with no lock held; never when that is infinite.
   [[nodiscard]] Entry Add(Deadline deadline, Action action) EXCLUDES(mutex_);
 
-  // Does what is due now on the calling thread: for a clock that a test moves, as the thread of the
-  // timer sleeps by the machine's.
+  // Does what is due now on the calling thread.
   void RunDue() EXCLUDES(mutex_);
 
   size_t size() const EXCLUDES(mutex_);

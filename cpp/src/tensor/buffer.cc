@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/counters.h"
 #include "pipeserve/tensor.h"
 #include "tensor/buffer_pool.h"
 
@@ -75,6 +76,7 @@ Buffer Buffer::Allocate(size_t size) {
 Buffer Buffer::CopyOf(std::span<const std::byte> bytes) {
   Buffer buffer = Allocate(bytes.size());
   if (!bytes.empty()) std::memcpy(buffer.data_, bytes.data(), bytes.size());
+  CountCopy(bytes.size());
   return buffer;
 }
 

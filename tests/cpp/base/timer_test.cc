@@ -8,24 +8,14 @@
 #include <thread>
 #include <vector>
 
-#include "support/gate.h"
-
 namespace pipeserve {
 namespace {
 
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
-// A timer by a clock that the test moves. Its own thread is kept busy, so that actions happen in
-// RunDue() alone.
 class TimerByHandTest : public testing::Test {
  protected:
-  TimerByHandTest() {
-    busy_ = timer_.Add(Deadline::After({}, clock_), [this] { gate_.Pass(); });
-    EXPECT_TRUE(gate_.WaitForArrivals(1));
-  }
-  ~TimerByHandTest() override { gate_.Open(); }
-
   Timer::Entry AddAfter(Duration delay, Timer::Action action) {
     return timer_.Add(Deadline::After(delay, clock_), std::move(action));
   }
@@ -35,9 +25,7 @@ class TimerByHandTest : public testing::Test {
   }
 
   FakeClock clock_;
-  Gate gate_;
   Timer timer_{clock_};
-  Timer::Entry busy_;
 };
 
 TEST_F(TimerByHandTest, ActionsHappenInTheOrderOfTheirDeadlines) {
