@@ -63,6 +63,10 @@ class Lane {
  public:
   virtual ~Lane() = default;
 
+  // Room for an input of a later call, in memory that the rank reads; nothing when there is none,
+  // or little is left for the calls themselves.
+  virtual std::optional<Buffer> MakeRoom(size_t /*bytes*/) { return std::nullopt; }
+
   // Never blocks. At most kCallWindow calls ahead of the oldest that is still waited for. A lane
   // that is closed drops the call.
   virtual void Send(const RankCall& call) = 0;

@@ -57,6 +57,19 @@ RemoteGroup::~RemoteGroup() {
   EndEpoch(epoch, Unavailable(StrCat(options_.servable_name, ": the group is gone")));
 }
 
+Buffer RemoteGroup::MakeRoom(size_t bytes) {
+  LanesPtr lanes;
+  {
+    MutexLock lock(mutex_);
+    lanes = lanes_;
+  }
+  std::optional<Buffer> room;
+  for (size_t rank = 0; lanes != nullptr && rank < lanes->size() && !room.has_value(); ++rank) {
+    room = (*lanes)[rank]->MakeRoom(bytes);
+  }
+  return room.has_value() ? *std::move(room) : Buffer::Allocate(bytes);
+}
+
 Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
                         std::vector<Tensor>* outputs) {
   if (graph < 0 || graph >= graph_count()) {

@@ -46,6 +46,8 @@ class RemoteGroup final : public Executor {
     return options_.signatures[static_cast<size_t>(graph)];
   }
   const std::vector<GraphSignature>& signatures() const { return options_.signatures; }
+  // In memory that the ranks of this host read, as far as there is some.
+  Buffer MakeRoom(size_t bytes) override;
   // The calling thread itself sends to the ranks and waits for their answers.
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;

@@ -18,6 +18,7 @@ class ShmLane final : public Lane {
   ShmLane(ShmRingMemory ring, std::shared_ptr<ShmSpace> space, std::shared_ptr<Lane> stream,
           std::vector<GraphSignature> signatures);
 
+  std::optional<Buffer> MakeRoom(size_t bytes) override { return space_->MakeRoom(bytes); }
   void Send(const RankCall& call) override;
   uint64_t answered() const override;
   Status Await(uint64_t sequence, Deadline deadline) override;

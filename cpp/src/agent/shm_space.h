@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,10 @@ class ShmSpace {
   // Hands the areas and a ring to the agent that listens at `address`, without waiting for it.
   // Errors: kUnavailable (no such listener: the agent is on another host), kPermissionDenied.
   Status Offer(const std::string& address, uint64_t epoch, const ShmRingMemory& ring) const;
+
+  // Room in the inputs' area for a tensor of a request, which may wait long before its calls: only
+  // while half of the area is left for inputs that calls take from elsewhere.
+  std::optional<Buffer> MakeRoom(size_t bytes);
 
   // Where `tensor` lies, which is copied unless it lies in an area already, or was copied for an
   // earlier call. `kept` holds what has to stay until every rank has run the call. Errors:

@@ -1,5 +1,6 @@
 #include "pipeserve/client.h"
 
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
@@ -8,8 +9,8 @@
 #include "base/mutex.h"
 #include "base/str_cat.h"
 #include "base/text_file.h"
-#include "ms_service.grpc.pb.h"
-#include "wire/ms_service.h"
+#include "wire/grpc_bytes.h"
+#include "wire/predict_message.h"
 
 namespace pipeserve {
 namespace {
@@ -54,14 +55,16 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> MakeCredentials(
 // One request on its way; owned by its own callback.
 struct Call {
   grpc::ClientContext context;
-  ms_proto::PredictRequest request;
-  ms_proto::PredictReply reply;
+  grpc::ByteBuffer request;
+  grpc::ByteBuffer reply;
 };
 
 Result<InferReply> Finish(const grpc::Status& status, Call* call) {
-  if (status.ok()) return TakeReply(&call->reply);
+  if (status.ok()) return ReadOnce(&call->reply, ReadPredictReply);
   return Status(static_cast<StatusCode>(status.error_code()), status.error_message());
 }
+
+constexpr char kPredict[] = "/mindspore.serving.proto.MSService/Predict";
 
 }  // namespace
 
@@ -72,7 +75,7 @@ class Client::Impl {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
     arguments.SetMaxSendMessageSize(kMaxMessageBytes);
-    stub_ = ms_proto::MSService::NewStub(
+    stub_ = std::make_unique<grpc::GenericStub>(
         grpc::CreateCustomChannel(options_.address, credentials, arguments));
   }
 
@@ -84,7 +87,16 @@ class Client::Impl {
 
   Result<InferReply> Infer(std::span<const NamedInstance> instances) {
     const std::unique_ptr<Call> call = MakeCall(instances);
-    return Finish(stub_->Predict(&call->context, call->request, &call->reply), call.get());
+    // The calling thread itself does what the call needs.
+    grpc::CompletionQueue queue;
+    const auto exchange = stub_->PrepareUnaryCall(&call->context, kPredict, call->request, &queue);
+    exchange->StartCall();
+    grpc::Status status;
+    exchange->Finish(&call->reply, &status, nullptr);
+    void* tag = nullptr;
+    bool done = false;
+    queue.Next(&tag, &done);
+    return Finish(status, call.get());
   }
 
   void InferAsync(std::span<const NamedInstance> instances,
@@ -94,17 +106,17 @@ class Client::Impl {
       MutexLock lock(mutex_);
       ++in_flight_;
     }
-    stub_->async()->Predict(
-        &call->context, &call->request, &call->reply,
-        [this, call, done = std::move(done)](const grpc::Status& status) mutable {
-          done(Finish(status, call));
-          // What both hold goes before the destructor may return. The call holds the channel, and
-          // a channel whose last reference goes on gRPC's own thread joins that very thread.
-          done = nullptr;
-          delete call;
-          MutexLock lock(mutex_);
-          if (--in_flight_ == 0) none_in_flight_.NotifyAll();
-        });
+    stub_->UnaryCall(&call->context, kPredict, {}, &call->request, &call->reply,
+                     [this, call, done = std::move(done)](const grpc::Status& status) mutable {
+                       done(Finish(status, call));
+                       // What both hold goes before the destructor may return. The call holds the
+                       // channel, and a channel whose last reference goes on gRPC's own thread
+                       // joins that very thread.
+                       done = nullptr;
+                       delete call;
+                       MutexLock lock(mutex_);
+                       if (--in_flight_ == 0) none_in_flight_.NotifyAll();
+                     });
   }
 
  private:
@@ -113,16 +125,13 @@ class Client::Impl {
     if (options_.timeout.count() > 0) {
       call->context.set_deadline(std::chrono::system_clock::now() + options_.timeout);
     }
-    ms_proto::ServableSpec* spec = call->request.mutable_servable_spec();
-    spec->set_name(options_.servable);
-    spec->set_method_name(options_.method);
-    spec->set_version_number(options_.version);
-    WriteInstances(instances, &call->request);
+    call->request = ToByteBuffer(
+        WritePredictRequest({options_.servable, options_.method, options_.version}, instances));
     return call;
   }
 
   const ClientOptions options_;
-  std::unique_ptr<ms_proto::MSService::Stub> stub_;
+  std::unique_ptr<grpc::GenericStub> stub_;
   Mutex mutex_;
   CondVar none_in_flight_;
   int in_flight_ GUARDED_BY(mutex_) = 0;

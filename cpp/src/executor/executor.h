@@ -33,6 +33,9 @@ class Executor {
   // `graph` is in [0, graph_count()). The reference lives as long as the executor.
   virtual const GraphSignature& signature(GraphId graph) const = 0;
 
+  // `bytes` bytes, not cleared, for what will be an input: where this reads it without a copy.
+  virtual Buffer MakeRoom(size_t bytes) { return Buffer::Allocate(bytes); }
+
   // Runs `graph` on `inputs`, in signature order, and replaces `outputs`, whose capacity is reused.
   // Inputs are borrowed, never written. Input shapes may differ from the signature when the byte
   // size is the same (the original compares bytes and data type only); a dynamic dimension takes

@@ -66,6 +66,7 @@ class Servable::Impl {
   void Stop();
 
   const ServableSpec& spec() const { return spec_; }
+  Executor& executor() const { return *executor_; }
   const Signature* FindCallable(const std::string& name) const;
   void Submit(const std::string& name, std::vector<Instance> instances, RequestInfo info,
               Done done);
@@ -196,6 +197,8 @@ Result<std::unique_ptr<Servable>> Servable::Create(ServableSpec spec,
 Servable::Servable(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Servable::~Servable() { Stop(); }
+
+Buffer Servable::MakeRoom(size_t bytes) const { return impl_->executor().MakeRoom(bytes); }
 
 const ServableSpec& Servable::spec() const { return impl_->spec(); }
 

@@ -44,6 +44,10 @@ class Servable {
   };
   const Signature* FindCallable(const std::string& name) const;
 
+  // `bytes` bytes, not cleared, for what may be an input of a graph: where the executor reads it
+  // without a copy.
+  Buffer MakeRoom(size_t bytes) const;
+
   // Queues a request of `instances` for a callable; values are in the order of its input names.
   // Its deadline is that of `info` or that of the callable's timeout, whichever is earlier.
   // `done` runs once, on any thread (on this one when the request is refused or empty), with one

@@ -123,6 +123,11 @@ std::shared_ptr<Servable> Dispatcher::Find(const std::string& name, uint64_t ver
   return nullptr;
 }
 
+Buffer Dispatcher::MakeRoom(const std::string& name, uint64_t version, size_t bytes) const {
+  const std::shared_ptr<Servable> servable = Find(name, version);
+  return servable == nullptr ? Buffer::Allocate(bytes) : servable->MakeRoom(bytes);
+}
+
 Result<std::shared_ptr<Servable>> Dispatcher::FindAvailable(const ClientRequest& request) const {
   std::vector<Entry> candidates = Candidates(request.servable, request.version);
   for (Entry& entry : candidates) {

@@ -65,6 +65,9 @@ class Dispatcher {
   // at this moment. Null: nothing is.
   std::shared_ptr<Servable> Find(const std::string& name, uint64_t version) const;
 
+  // Where a tensor of a request for that servable is read best; see Servable::MakeRoom().
+  Buffer MakeRoom(const std::string& name, uint64_t version, size_t bytes) const;
+
   // From now on every request is answered with kUnavailable; Find() goes on.
   void Close();
 

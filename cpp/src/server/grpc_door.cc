@@ -10,10 +10,13 @@
 #include "base/text_file.h"
 #include "ms_service.grpc.pb.h"
 #include "server/address.h"
-#include "wire/ms_service.h"
+#include "wire/grpc_bytes.h"
+#include "wire/predict_message.h"
 
 namespace pipeserve {
 namespace {
+
+namespace ms_proto = ::mindspore::serving::proto;
 
 constexpr std::chrono::seconds kCloseLimit{5};
 
@@ -36,39 +39,48 @@ class PredictCall final : public grpc::ServerUnaryReactor {
   const std::shared_ptr<CancelToken> cancel_ = std::make_shared<CancelToken>();
 };
 
-class PredictService final : public ms_proto::MSService::CallbackService {
+// Takes messages as bytes, around which gRPC would build objects that copy each tensor.
+class PredictService final
+    : public ms_proto::MSService::WithRawCallbackMethod_Predict<ms_proto::MSService::Service> {
  public:
   explicit PredictService(Dispatcher* dispatcher) : dispatcher_(*dispatcher) {}
 
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
-                                    const ms_proto::PredictRequest* request,
-                                    ms_proto::PredictReply* reply) override {
+                                    const grpc::ByteBuffer* message,
+                                    grpc::ByteBuffer* reply) override {
     auto* call = new PredictCall;  // Its own owner.
-    *reply->mutable_servable_spec() = request->servable_spec();
-    // The message belongs to this call alone and nobody reads it again, so its bytes are taken.
-    Result<ClientRequest> read = Read(const_cast<ms_proto::PredictRequest*>(request));
+    // The message belongs to this call alone and nobody reads it again, so its memory goes now.
+    Result<PredictRequest> read = Read(const_cast<grpc::ByteBuffer*>(message));
     if (!read.ok()) {
-      WriteReply(read.status(), {}, {}, reply);
-      call->Finish(grpc::Status::OK);
+      call->Finish({grpc::StatusCode::INVALID_ARGUMENT, read.status().message()});
       return call;
     }
-    read->deadline = ToDeadline(context->deadline());
-    read->cancel = call->cancel();
-    dispatcher_.Dispatch(*std::move(read), [call, reply](ClientReply result) {
-      WriteReply(result.error, result.output_names, result.instances, reply);
+    const auto finish = [call, reply, target = read->target](const ClientReply& result) {
+      *reply = ToByteBuffer(
+          WritePredictReply(target, result.error, result.output_names, result.instances));
       call->Finish(grpc::Status::OK);  // Errors travel inside the reply.
-    });
+    };
+    if (!read->refused.ok()) {
+      finish({read->refused, {}, {}, {}});
+      return call;
+    }
+    dispatcher_.Dispatch({.servable = std::move(read->target.servable),
+                          .method = std::move(read->target.method),
+                          .version = read->target.version,
+                          .instances = std::move(read->instances),
+                          .deadline = ToDeadline(context->deadline()),
+                          .cancel = call->cancel()},
+                         finish);
     return call;
   }
 
  private:
-  static Result<ClientRequest> Read(ms_proto::PredictRequest* message) {
-    ClientRequest request;
-    request.servable = message->servable_spec().name();
-    request.method = message->servable_spec().method_name();
-    request.version = message->servable_spec().version_number();
-    PIPESERVE_ASSIGN_OR_RETURN(request.instances, TakeInstances(message));
-    return request;
+  Result<PredictRequest> Read(grpc::ByteBuffer* message) const {
+    return ReadOnce(message, [this](auto* stream, size_t bytes) {
+      return ReadPredictRequest(stream, bytes, [this](const PredictTarget& target, size_t wanted) {
+        return dispatcher_.MakeRoom(target.servable, target.version, wanted);
+      });
+    });
   }
 
   Dispatcher& dispatcher_;

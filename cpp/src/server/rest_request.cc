@@ -6,7 +6,7 @@
 
 #include "base/str_cat.h"
 #include "server/rest_tensor.h"
-#include "wire/ms_service.h"
+#include "wire/ms_tensor.h"
 
 namespace pipeserve {
 namespace {
