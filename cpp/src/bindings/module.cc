@@ -4,6 +4,7 @@
 #include "bindings/bind.h"
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
+#include "pipeserve/counters.h"
 #include "pipeserve/log.h"
 
 namespace pipeserve::bindings {
@@ -20,6 +21,15 @@ py::object TakeLogRecords() {
     records.append(py::make_tuple(static_cast<int>(record.level), record.text));
   }
   return py::make_tuple(records, work.dropped);
+}
+
+py::dict Counters() {
+  const ProcessCounters counters = ReadProcessCounters();
+  py::dict result;
+  result["copied_bytes"] = counters.copied_bytes;
+  result["thread_wakeups"] = counters.thread_wakeups;
+  result["page_faults"] = counters.page_faults;
+  return result;
 }
 
 }  // namespace
@@ -46,4 +56,5 @@ PYBIND11_MODULE(_core, m) {
   BindGraphBuilder(m);
   BindModel(m);
   BindHousekeeper(m);
+  m.def("counters", &Counters);
 }

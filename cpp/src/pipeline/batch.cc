@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/counters.h"
 #include "base/str_cat.h"
 
 namespace pipeserve {
@@ -58,6 +59,7 @@ Tensor Concatenate(const TensorInfo& info, std::span<const Instance> instances, 
   Tensor batch(info.dtype, info.shape);
   const size_t bytes = batch.byte_size() / batch_size;
   if (bytes == 0) return batch;
+  CountCopy(batch.byte_size());
   auto* out = static_cast<std::byte*>(batch.mutable_data());
   for (size_t i = 0; i < batch_size; ++i) {
     const Instance& instance = instances[i < instances.size() ? i : 0];

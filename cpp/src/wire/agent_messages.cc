@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/counters.h"
 #include "base/str_cat.h"
 
 namespace pipeserve {
@@ -61,6 +62,7 @@ void TensorToProto(const Tensor& tensor, proto::Tensor* message) {
   message->set_dtype(static_cast<proto::DataType>(tensor.dtype()));
   message->mutable_shape()->Add(tensor.shape().begin(), tensor.shape().end());
   message->set_data(tensor.data(), tensor.byte_size());
+  CountCopy(tensor.byte_size());
 }
 
 Result<Tensor> TensorFromProto(const proto::Tensor& message) {

@@ -21,6 +21,7 @@ __all__ = [
     "SSLConfig",
     "ServableStartConfig",
     "configure",
+    "counters",
     "distributed",
     "master",
     "register",
@@ -86,6 +87,16 @@ def configure(
     Raises InvalidArgumentError for other types and values out of range.
     """
     STATE.configure(max_inflight, max_enqueued_bytes, max_request_seconds)
+
+
+def counters() -> dict[str, int]:
+    """What this process has done so far; figures per request are differences of these.
+
+    ``copied_bytes``: of tensors, from one place in memory to another by the core.
+    ``thread_wakeups``: how often a thread of the core went on after it slept.
+    ``page_faults``: of the whole process by the kernel's count, those that read no disk.
+    """
+    return _core.counters()
 
 
 @stop_on_exception

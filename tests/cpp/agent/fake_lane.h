@@ -2,7 +2,9 @@
 // told to.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/agent_link.h"
@@ -38,6 +40,14 @@ class FakeLink final : public AgentLink {
     return replies_.Await(sequence, deadline);
   }
   RankReply Take(uint64_t sequence) override { return replies_.Take(sequence); }
+  std::optional<Buffer> MakeRoom(size_t /*bytes*/) override {
+    MutexLock lock(mutex_);
+    return room_;
+  }
+  void set_room(Buffer room) {
+    MutexLock lock(mutex_);
+    room_ = std::move(room);
+  }
   bool Answer(RankReply reply) { return replies_.Put(std::move(reply)); }
 
   void Close(const Status& reason) override {
@@ -90,6 +100,7 @@ class FakeLink final : public AgentLink {
   Mutex mutex_;
   CondVar changed_;
   std::vector<SentCall> calls_;
+  std::optional<Buffer> room_;
   Status closed_;
   uint64_t epoch_ = 0;
   std::vector<std::string> peers_;

@@ -106,6 +106,16 @@ TEST_F(RemoteGroupTest, EveryStageRunsTheAskedGraphAndOnlyTheFirstGetsInputs) {
   EXPECT_OK(result.get());
 }
 
+TEST_F(RemoteGroupTest, RoomIsWhereARankReadsOrElsewhere) {
+  Make(2);
+  EXPECT_EQ(group_->MakeRoom(100).size(), 100u);
+  const Buffer room = Buffer::Allocate(100);
+  links_[1]->set_room(room);
+  EXPECT_EQ(group_->MakeRoom(100).data(), room.data());
+  group_->EndEpoch(1, Unavailable("over"));
+  EXPECT_NE(group_->MakeRoom(100).data(), room.data());
+}
+
 TEST_F(RemoteGroupTest, BadInputsReachNoRank) {
   Make(1);
   std::vector<Tensor> outputs;

@@ -3,10 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <thread>
+#include <vector>
 
 #include "agent/fake_lane.h"
 #include "agent/shm_calls.h"
+#include "base/counters.h"
 #include "support/matchers.h"
 
 namespace pipeserve {
@@ -64,6 +67,32 @@ class ShmLaneTest : public ::testing::Test {
   std::shared_ptr<ShmCalls> calls_;
   std::unique_ptr<ShmLane> lane_;
 };
+
+TEST_F(ShmLaneTest, AnInputThatWasReadIntoTheAreaIsNotCopied) {
+  const auto room = lane_->MakeRoom(sizeof(float) * 2);
+  ASSERT_TRUE(room.has_value());
+  const Tensor read(DataType::kFloat32, Shape{2}, *room);
+  std::memcpy(Buffer(*room).mutable_data(), input_.data(), input_.byte_size());
+  const uint64_t copied = Counters::Global().copied_bytes;
+  CallInputs inputs(std::span(&read, 1));
+  Send(1, 0, &inputs);
+  EXPECT_EQ(Find(1).inputs.at(0).data_as<float>()[1], 2);
+  EXPECT_EQ(Counters::Global().copied_bytes, copied);
+}
+
+TEST_F(ShmLaneTest, HalfOfTheAreaIsKeptForCalls) {
+  constexpr size_t kRoom = size_t{64} << 10;
+  std::vector<Buffer> rooms;
+  while (const auto room = lane_->MakeRoom(kRoom)) rooms.push_back(*room);
+  EXPECT_EQ(rooms.size(), 8u);  // Of 1 MiB.
+  CallInputs inputs(std::span(&input_, 1));
+  Send(1, 0, &inputs);
+  EXPECT_EQ(Find(1).inputs.at(0).data_as<float>()[1], 2);
+  rooms.pop_back();
+  rooms.pop_back();
+  EXPECT_TRUE(lane_->MakeRoom(kRoom).has_value());
+  EXPECT_FALSE(lane_->MakeRoom(size_t{1} << 40).has_value());
+}
 
 TEST_F(ShmLaneTest, ACallGoesThereAndItsAnswerComesBack) {
   EXPECT_EQ(calls_->first_sequence(), 0u);

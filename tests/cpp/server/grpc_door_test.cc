@@ -1,5 +1,7 @@
 #include "server/grpc_door.h"
 
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <future>
@@ -105,6 +107,66 @@ TEST_F(GrpcDoorTest, ErrorsTravelInsideTheReply) {
   EXPECT_EQ(reply->errors[0].code, 2);
   EXPECT_EQ(reply->errors[0].message,
             "Request servable(add) method(predict) , servable is not available");
+}
+
+TEST_F(GrpcDoorTest, ABadTensorIsRefusedInsideTheReply) {
+  Serve();
+  const auto door = Open();
+  const Tensor wrong(DataType::kFloat32, Shape{0, 2});  // Only the last dimension may be 0.
+  const auto reply = Connect(door->address())->Infer({{{{"x", wrong}}}});
+  ASSERT_OK(reply);
+  ASSERT_THAT(reply->errors, SizeIs(1));
+  EXPECT_EQ(reply->errors[0].code, 2);
+  EXPECT_THAT(reply->errors[0].message, testing::HasSubstr("Instances input x check failed"));
+}
+
+TEST_F(GrpcDoorTest, WhatIsNoMessageIsRefusedAndTheDoorGoesOn) {
+  Serve();
+  const auto door = Open();
+  grpc::GenericStub stub(grpc::CreateChannel(door->address(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  const grpc::Slice slice("no message");
+  const grpc::ByteBuffer garbage(&slice, 1);
+  grpc::ByteBuffer reply;
+  std::promise<grpc::Status> ended;
+  stub.UnaryCall(&context, "/mindspore.serving.proto.MSService/Predict", {}, &garbage, &reply,
+                 [&](grpc::Status status) { ended.set_value(std::move(status)); });
+  const grpc::Status status = ended.get_future().get();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "the 10 bytes are no PredictRequest message");
+  EXPECT_OK(Connect(door->address())->Infer(Values({1})));
+}
+
+// Gives out one room.
+class RoomExecutor final : public IdentityExecutor {
+ public:
+  Buffer MakeRoom(size_t bytes) override {
+    EXPECT_EQ(bytes, room_.size());
+    return room_;
+  }
+  const void* room() const { return room_.data(); }
+
+ private:
+  const Buffer room_ = Buffer::Allocate(sizeof(float));
+};
+
+TEST_F(GrpcDoorTest, InputsAreReadToWhereTheExecutorWantsThem) {
+  const auto executor = std::make_shared<RoomExecutor>();
+  const void* seen = nullptr;
+  const auto look = [&seen](const Instance& instance) -> Result<Instance> {
+    seen = instance[0].data();
+    return instance;
+  };
+  auto servable = Servable::Create(TestSpec("add", 1, look), executor);
+  ASSERT_OK(servable);
+  servable_ = *std::move(servable);
+  ASSERT_OK(dispatcher_.Reserve("add", 1));
+  dispatcher_.Publish("add", 1, servable_);
+  const auto door = Open();
+  const auto reply = Connect(door->address())->Infer(Values({1.5f}));
+  ASSERT_OK(reply);
+  EXPECT_EQ(*reply->instances.at(0).at(0).second.data_as<float>(), 1.5f);
+  EXPECT_EQ(seen, executor->room());
 }
 
 TEST_F(GrpcDoorTest, UnixSocketsWork) {
