@@ -9,7 +9,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from servers import PROGRAMS, Server, Workload
+
+from pipeserve_native.client import Client
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PYTHON_CLIENT = """
@@ -40,6 +43,8 @@ class Figures:
     seconds: float = 0.0
     cpu_seconds: float = 0.0  # Of the server and its agents.
     rss_bytes: int = 0
+    copied_bytes: int = 0  # By the server, without its agents; so are the wake-ups.
+    wakeups: int = 0
 
     def summary(self) -> dict[str, float]:
         """What the tables and the JSON file show."""
@@ -50,6 +55,8 @@ class Figures:
             "requests_per_s": count / self.seconds,
             "cpu_us": self.cpu_seconds / count * 1e6,
             "rss_mb": self.rss_bytes / 1e6,
+            "copied_kb": self.copied_bytes / count / 1e3,
+            "wakeups": self.wakeups / count,
         }
 
 
@@ -71,6 +78,15 @@ def _rss_bytes(pids: list[int]) -> int:
     return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _counters(server: Server) -> tuple[int, int]:
+    if not server.counts:
+        return 0, 0
+    reply = Client(server.address, "matmul", "counters").infer({"a": np.zeros(1, np.int8)})
+    if isinstance(reply, dict):
+        sys.exit(reply["error"])
+    return int(reply[0]["copied_bytes"]), int(reply[0]["thread_wakeups"])
+
+
 def _command(client: str, server: Server, workload: Workload, count: int) -> list[str]:
     if client == "python":
         return [
@@ -83,10 +99,14 @@ def _command(client: str, server: Server, workload: Workload, count: int) -> lis
 def run(client: str, server: Server, workload: Workload, count: int, figures: Figures) -> None:
     """``count`` requests, added to ``figures``. ``client``: "python", or how many native ones."""
     pids = server.pids()
+    copied, wakeups = _counters(server)
     cpu = _cpu_seconds(pids)
     command = _command(client, server, workload, count)
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     figures.cpu_seconds += _cpu_seconds(pids) - cpu
+    counters = _counters(server)
+    figures.copied_bytes += counters[0] - copied
+    figures.wakeups += counters[1] - wakeups
     figures.rss_bytes = _rss_bytes(pids)
     figures.seconds += float(output[0])
     figures.latencies_us += [float(value) for value in output[1:]]

@@ -28,8 +28,17 @@ import pipeserve_native
 
 RANKS = 8
 CLIENTS = ("1", "8", "32", "python")
-COLUMNS = ("p50_us", "p99_us", "requests_per_s", "cpu_us", "rss_mb", "x_echo")
-HEADINGS = ("p50 us", "p99 us", "req/s", "CPU us", "RSS MB", "x echo")
+COLUMNS = (
+    "p50_us",
+    "p99_us",
+    "requests_per_s",
+    "cpu_us",
+    "rss_mb",
+    "copied_kb",
+    "wakeups",
+    "x_echo",
+)
+HEADINGS = ("p50 us", "p99 us", "req/s", "CPU us", "RSS MB", "copied KB", "wake-ups", "x echo")
 
 Row = dict[str, float]
 Table = dict[str, Row]
@@ -101,7 +110,10 @@ def show(title: str, table: Table) -> None:
     width = max(len(name) for name in table) + 2
     print(f"\n{title}\n{'':{width}}" + "".join(f"{heading:>10}" for heading in HEADINGS))
     for name, row in table.items():
-        cells = (f"{row[key]:10.2f}" if key == "x_echo" else f"{row[key]:10.0f}" for key in COLUMNS)
+        cells = (
+            f"{row[key]:10.2f}" if key in ("wakeups", "x_echo") else f"{row[key]:10.0f}"
+            for key in COLUMNS
+        )
         print(f"{name:{width}}" + "".join(cells), flush=True)
 
 

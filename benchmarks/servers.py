@@ -23,6 +23,16 @@ from demo import free_ports, running, stop, wait_for  # noqa: E402
 
 _LISTENING = r"gRPC server start success, listening on (\S+)"
 _CLIENT_ADDRESSES = ["--grpc-address", "127.0.0.1:0", "--rest-address", ""]
+# What a server has copied and woken so far, asked like any pipeline.
+_COUNTERS = """
+
+@register.register_pipeline(output_names=["copied_bytes", "thread_wakeups"])
+def counters(a):
+    from pipeserve_native import server
+
+    now = server.counters()
+    return np.int64(now["copied_bytes"]), np.int64(now["thread_wakeups"])
+"""
 _COLUMNS = 96
 _WIDTH = 16
 
@@ -47,6 +57,7 @@ class Server:
     address: str
     pid: int
     launcher: int | None = None
+    counts: bool = True  # Whether it can be asked for its counters.
 
     def pids(self) -> list[int]:
         """The server's and its agents'."""
@@ -72,7 +83,7 @@ def echo_server() -> Iterator[Server]:
     )
     assert process.stdin is not None and process.stdout is not None
     try:
-        yield Server(process.stdout.readline().split()[-1], process.pid)
+        yield Server(process.stdout.readline().split()[-1], process.pid, counts=False)
     finally:
         process.stdin.close()
         process.wait(timeout=10)
@@ -92,7 +103,7 @@ def _graphs(workload: Workload, ranks: int) -> list[export.Graph]:
 
 def _write_config(folder: Path, declaration: str, workload: Workload) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    config = _demo.config(declaration, workload.calls)
+    config = _demo.config(declaration, workload.calls) + _COUNTERS
     (folder / "servable_config.py").write_text(config, encoding="utf-8")
 
 
