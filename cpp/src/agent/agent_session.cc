@@ -142,7 +142,7 @@ class Connection {
   // False at the end.
   bool WorkOnShared() {
     const uint32_t seen = calls_->signal();
-    if (!held_.has_value()) held_ = queue_.Pop(Deadline(TimePoint{}));
+    if (!held_.has_value()) held_ = queue_.TryPop();
     if (held_.has_value() && IsDue(*held_)) {
       Handle(*std::exchange(held_, std::nullopt));
       return true;

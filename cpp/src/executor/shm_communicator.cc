@@ -11,7 +11,7 @@ namespace {
 // True when a sum is faster if every member adds a slice of it and reads the others' slices,
 // although that takes a second round. Measured with 2 and 8 ranks on 2 cores.
 bool PaysToShare(DataType dtype, size_t members, size_t bytes) {
-  constexpr size_t kLeastBytes = size_t{64} << 10;
+  constexpr size_t kLeastBytes = size_t{256} << 10;
   const size_t weight = dtype == DataType::kFloat16 ? 8 : 1;  // Of converting to float32 and back.
   return members * bytes * weight >= kLeastBytes;
 }

@@ -31,6 +31,16 @@ TEST(BoundedQueueTest, PopGivesUpAtItsDeadline) {
   EXPECT_EQ(queue.Pop(Deadline::After(Duration(1))), std::nullopt);
 }
 
+TEST(BoundedQueueTest, TryPopTakesWhatIsThere) {
+  BoundedQueue<int> queue(2);
+  EXPECT_EQ(queue.TryPop(), std::nullopt);
+  int item = 7;
+  ASSERT_TRUE(queue.TryPush(item));
+  queue.Close();
+  EXPECT_EQ(queue.TryPop(), 7);
+  EXPECT_EQ(queue.TryPop(), std::nullopt);
+}
+
 TEST(BoundedQueueTest, CloseWakesAWaitingThread) {
   BoundedQueue<int> queue(1);
   std::jthread waiter([&] { EXPECT_EQ(queue.Pop(), std::nullopt); });
