@@ -20,6 +20,7 @@
 #include "executor/cpu/cpu_executor.h"
 #include "executor/join_collectives.h"
 #include "graph/model_file.h"
+#include "graph/needless_gathers.h"
 #include "pipeserve/log.h"
 
 namespace pipeserve {
@@ -85,6 +86,7 @@ Result<std::unique_ptr<CpuExecutor>> LoadExecutor(const AgentFlags& flags) {
   std::vector<Graph> graphs;
   for (const std::string& model : flags.models) {
     PIPESERVE_ASSIGN_OR_RETURN(Graph graph, ReadMindir(model, options));
+    DropNeedlessGathers(flags.rank, flags.rank_size, &graph);
     graphs.push_back(std::move(graph));
   }
   return CpuExecutor::Create(std::move(graphs), {.threads = flags.threads,

@@ -13,7 +13,9 @@ namespace pipeserve {
 
 class GraphMaker {
  public:
-  explicit GraphMaker(std::string name = "net") { graph_.name = std::move(name); }
+  explicit GraphMaker(std::string name = "net", int rank_size = 1) : rank_size_(rank_size) {
+    graph_.name = std::move(name);
+  }
 
   ValueId Input(const std::string& name, const Shape& shape) {
     graph_.inputs.push_back(graph_.AddValue({name, DataType::kFloat32, shape}));
@@ -37,7 +39,7 @@ class GraphMaker {
               std::vector<ValueId>(results), std::move(attributes)};
     std::vector<TensorInfo> infos;
     for (const ValueId id : node.inputs) infos.push_back(graph_.info(id));
-    const auto inferred = InferNode(node, infos, 1);
+    const auto inferred = InferNode(node, infos, rank_size_);
     EXPECT_OK(inferred);
     for (size_t i = 0; i < results; ++i) {
       node.outputs[i] = graph_.AddValue(inferred.ok() ? (*inferred)[i] : TensorInfo{});
@@ -60,6 +62,7 @@ class GraphMaker {
   }
 
  private:
+  const int rank_size_;
   Graph graph_;
 };
 
