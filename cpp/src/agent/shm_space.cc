@@ -6,6 +6,7 @@
 #include <new>
 #include <span>
 
+#include "base/counters.h"
 #include "base/unix_socket.h"
 
 namespace pipeserve {
@@ -84,6 +85,7 @@ Result<ShmBlock> ShmSpace::Place(const Tensor& tensor, std::vector<Buffer>* kept
   if (const std::optional<ShmBlock> block = Find(tensor, kept)) return *block;
   PIPESERVE_ASSIGN_OR_RETURN(Buffer copy, inputs_->Allocate(tensor.byte_size()));
   if (tensor.byte_size() > 0) std::memcpy(copy.mutable_data(), tensor.data(), tensor.byte_size());
+  CountCopy(tensor.byte_size());
   tensor.buffer().Attach(std::make_unique<CopyInArea>(inputs_.get(), copy));
   const ShmBlock block{.area = ShmBlock::kInputs,
                        .offset = *inputs_->OffsetOf(copy.data(), copy.size()),
