@@ -82,6 +82,10 @@ class Group {
 struct Place {
   std::string name;
   std::optional<LaneKind> lane;  // None: in this process.
+
+  friend std::ostream& operator<<(std::ostream& out, const Place& place) {
+    return out << place.name;
+  }
 };
 
 class ResidentTensorsTest : public ::testing::TestWithParam<Place> {
@@ -180,8 +184,28 @@ TEST_P(ResidentTensorsTest, FiftyTurnsMoveOnlyTheFirstInputAndGiveTheBitsOfCopie
     const uint64_t moved = Counters::Global().copied_bytes - before;
     EXPECT_TRUE(kept == copied);
     const auto lane = GetParam().lane;
-    if (!lane.has_value()) EXPECT_EQ(moved, 0u);
-    if (lane == LaneKind::kShm) EXPECT_EQ(moved, own.byte_size());
+    if (!lane.has_value()) {
+      EXPECT_EQ(moved, 0u);
+    } else if (*lane == LaneKind::kShm) {
+      EXPECT_EQ(moved, own.byte_size());
+    }
+    return x;
+  });
+  EXPECT_OK(Ask(Values({kWidth, kWidth}, 0.1f)));
+}
+
+TEST_P(ResidentTensorsTest, MoreThanSharedMemoryHasRoomForIsKeptToo) {
+  constexpr int kStates = 100;  // Of 16 KiB; the area for outputs has 1 MiB.
+  Serve([&](const Instance& x) -> Result<Instance> {
+    std::vector<ResidentTensors> kept;
+    for (int i = 0; i < kStates; ++i) {
+      PIPESERVE_ASSIGN_OR_RETURN(kept.emplace_back(), Keep(x[0]));
+    }
+    PIPESERVE_ASSIGN_OR_RETURN(const ResidentTensors first, Turn(kept.front()[0]));
+    PIPESERVE_ASSIGN_OR_RETURN(const ResidentTensors last, Turn(kept.back()[0]));
+    PIPESERVE_ASSIGN_OR_RETURN(const Tensor wanted, first[0]->Fetch());
+    PIPESERVE_ASSIGN_OR_RETURN(const Tensor seen, last[0]->Fetch());
+    EXPECT_TRUE(BytesOf(seen) == BytesOf(wanted));
     return x;
   });
   EXPECT_OK(Ask(Values({kWidth, kWidth}, 0.1f)));
