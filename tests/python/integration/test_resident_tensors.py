@@ -249,8 +249,8 @@ class Served:
         self.start_agents = None
 
     def ask(self, method):
-        (reply,) = Client(self.address, "lm", method).infer({"x": X})
-        return reply
+        reply = Client(self.address, "lm", method).infer({"x": X})
+        return reply if "error" in reply else reply[0]
 
     def text(self, method):
         reply = self.ask(method)
