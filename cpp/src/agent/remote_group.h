@@ -47,11 +47,11 @@ class RemoteGroup final : public Executor {
     return options_.signatures[static_cast<size_t>(graph)];
   }
   const std::vector<GraphSignature>& signatures() const { return options_.signatures; }
-  // The epoch; 0 between two.
-  uint64_t residence() const override { return residence_; }
   // The calling thread itself sends to the ranks and waits for their answers.
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;
+  // The epoch; 0 between two.
+  uint64_t residence() const override { return residence_; }
 
   // All ranks are there: one lane for each. Epochs grow; one that has already ended is refused,
   // its lanes are closed.

@@ -39,10 +39,6 @@ class Executor {
   // `graph` is in [0, graph_count()). The reference lives as long as the executor.
   virtual const GraphSignature& signature(GraphId graph) const = 0;
 
-  // Another number once outputs that were kept are lost with the place where they lay: a group of
-  // agents has one for each epoch. Lock-free.
-  virtual uint64_t residence() const { return 0; }
-
   // Runs `graph` on `inputs`, in signature order, and replaces `outputs`, whose capacity is reused.
   // Inputs are borrowed, never written. Input shapes may differ from the signature when the byte
   // size is the same (the original compares bytes and data type only); a dynamic dimension takes
@@ -53,6 +49,10 @@ class Executor {
   // executor may still succeed), kAborted (a peer failed inside a collective).
   virtual Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
                      std::vector<Tensor>* outputs) = 0;
+
+  // Another number once outputs that were kept are lost with the place where they lay: a group of
+  // agents has one for each epoch. Lock-free.
+  virtual uint64_t residence() const { return 0; }
 };
 
 }  // namespace pipeserve
