@@ -27,15 +27,14 @@ Result<Tensor> KeptOutput::Fetch() const {
   return tensor_;
 }
 
-Status KeptOutput::CheckUse(const OutputOrigin& servable) const {
+Status KeptOutput::CheckUse(const KeepingServable& servable) const {
   MutexLock lock(mutex_);
   PIPESERVE_RETURN_IF_ERROR(Check());
-  if (servable.executor == origin_->executor) return OkStatus();
-  return InvalidArgument(StrCat(ToString(), " is kept by ", origin_->servable, ", a call of ",
-                                servable.servable, " cannot take it"));
+  if (&servable == origin_->servable.get()) return OkStatus();
+  return InvalidArgument(StrCat(ToString(), " is kept by ", origin_->servable->title,
+                                ", a call of ", servable.title, " cannot take it"));
 }
 
-// The executor is there: the request that keeps this has not ended.
 Status KeptOutput::Check() const {
   if (!end_.ok()) return end_.WithContext(ToString());
   const RequestArena* const current = RequestScope::Current();
@@ -43,7 +42,12 @@ Status KeptOutput::Check() const {
     return FailedPrecondition(
         StrCat(ToString(), " is kept for another request than the one that uses it"));
   }
-  if (origin_->executor->residence() == residence_) return OkStatus();
+  const auto executor = origin_->servable->executor.lock();
+  if (executor == nullptr) {
+    return Unavailable(
+        StrCat(ToString(), " is lost, ", origin_->servable->title, " has been stopped"));
+  }
+  if (executor->residence() == residence_) return OkStatus();
   return Unavailable(StrCat(ToString(), " is lost with the group of agents that computed it"));
 }
 

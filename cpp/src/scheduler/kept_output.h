@@ -14,12 +14,17 @@ namespace pipeserve {
 
 class RequestArena;
 
+// A servable as its outputs know it; one object for each.
+struct KeepingServable {
+  std::string title;  // "lm version 1"
+  // A request of another servable may keep outputs of this one for longer than it is loaded.
+  std::weak_ptr<const Executor> executor;
+};
+
 // What the outputs of one method have in common.
 struct OutputOrigin {
-  std::string servable;  // "lm version 1"
-  std::string method;    // "lm.step"
-  // Outlives every request of its servable, though not every handle. Two servables do not share it.
-  const Executor* executor = nullptr;
+  std::shared_ptr<const KeepingServable> servable;
+  std::string method;  // "lm.step"
 };
 
 // Thread-safe.
@@ -36,9 +41,9 @@ class KeptOutput final : public ResidentTensor {
   Result<Tensor> Fetch() const override EXCLUDES(mutex_);
 
   uint64_t residence() const { return residence_; }
-  // Whether the calling thread may give it to a call of `servable`, the origin of any of its
-  // methods. Errors: kInvalidArgument (it is another's), those of Fetch().
-  Status CheckUse(const OutputOrigin& servable) const EXCLUDES(mutex_);
+  // Whether the calling thread may give it to a call of `servable`. Errors: kInvalidArgument (it is
+  // another's), those of Fetch().
+  Status CheckUse(const KeepingServable& servable) const EXCLUDES(mutex_);
 
   // Frees the bytes; from now on every use fails with `reason`. The first reason stays.
   void End(const Status& reason) EXCLUDES(mutex_);

@@ -64,7 +64,7 @@ Status NothingToKeepFor(const std::string& method) {
 }
 
 // Ties a call of the servable to where its resident inputs are. Errors: one cannot be used.
-Status RunWhereKept(const ResidentTensors& residents, const OutputOrigin& servable,
+Status RunWhereKept(const ResidentTensors& residents, const KeepingServable& servable,
                     CallContext* context) {
   for (const auto& resident : residents) {
     const auto* const kept = dynamic_cast<const KeptOutput*>(resident.get());
@@ -128,6 +128,7 @@ class Servable::Impl {
   const ServableSpec spec_;
   const std::shared_ptr<Executor> executor_;
   const BatchLayout layout_;
+  const std::shared_ptr<const KeepingServable> keeping_servable_;
   std::map<std::string, Method> methods_;
   std::map<std::string, PipelineRunner> pipelines_;
   std::map<std::string, Entry> entries_;  // What clients may call.
@@ -143,14 +144,15 @@ Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, Batc
     : spec_(std::move(spec)),
       executor_(std::move(executor)),
       layout_(std::move(layout)),
+      keeping_servable_(std::make_shared<KeepingServable>(
+          KeepingServable{StrCat(spec_.name, " version ", spec_.version), executor_})),
       own_timer_(options.timer == nullptr ? std::make_unique<Timer>() : nullptr),
       timer_(options.timer == nullptr ? *own_timer_ : *options.timer),
       calls_(std::max(options.max_inflight, static_cast<int>(std::thread::hardware_concurrency()))),
       pool_(options, timer_) {
   for (const MethodSpec& method : spec_.methods) {
     const auto origin = std::make_shared<OutputOrigin>(
-        OutputOrigin{StrCat(spec_.name, " version ", spec_.version),
-                     StrCat(spec_.name, ".", method.name), executor_.get()});
+        OutputOrigin{keeping_servable_, StrCat(spec_.name, ".", method.name)});
     const auto& added = methods_.try_emplace(
         method.name, Method{{spec_.name, method, layout_, *executor_}, origin});
     if (spec_.pipelines.empty()) AddEntry(method, added.first->second.runner);
@@ -209,7 +211,7 @@ Result<Results> Servable::Impl::RunMethod(const std::string& name, std::vector<I
   const RequestArena* const arena = RequestScope::Current();
   if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->status());
   CallContext context = RequestScope::Context();
-  PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *method->origin, &context));
+  PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
   Result<Results> results = Call(*method, std::move(instances), context);
   if (arena == nullptr || !results.ok()) return results;
   return arena->Charge(*std::move(results));
@@ -224,7 +226,7 @@ Result<KeptResults> Servable::Impl::RunAndKeep(const std::string& name,
   PIPESERVE_RETURN_IF_ERROR(arena->status());
   CallContext context = RequestScope::Context();
   context.residence = executor_->residence();
-  PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *method->origin, &context));
+  PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
   PIPESERVE_ASSIGN_OR_RETURN(Results results, Call(*method, std::move(instances), context));
   KeptResults kept;
   kept.reserve(results.size());

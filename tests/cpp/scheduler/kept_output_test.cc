@@ -66,7 +66,7 @@ class KeptOutputTest : public ::testing::Test {
 
   StoppedClock clock_;
   Timer timer_{clock_};
-  const std::shared_ptr<MovingExecutor> executor_ = [] {
+  std::shared_ptr<MovingExecutor> executor_ = [] {
     const TensorInfo info{"x", DataType::kFloat32, {1, 1}};
     return std::make_shared<MovingExecutor>(std::vector<GraphSignature>{{{info}, {info}}});
   }();
@@ -260,6 +260,34 @@ TEST_F(KeptOutputTest, AnotherServableCannotTakeIt) {
     return x;
   });
   EXPECT_OK(Ask());
+}
+
+TEST_F(KeptOutputTest, OutputsOfAnotherServableAreKeptForAsLongAsItIsThere) {
+  const auto pipelines = Servable::Create(
+      [&] {
+        ServableSpec spec = SpecOf([&](const Instance& x) -> Result<Instance> {
+          PIPESERVE_ASSIGN_OR_RETURN(const auto state, Keep(x));
+          PIPESERVE_ASSIGN_OR_RETURN(const auto next, KeepNext(state));
+          PIPESERVE_ASSIGN_OR_RETURN(const Tensor tensor, next->Fetch());
+          servable_.reset();
+          executor_.reset();
+          EXPECT_EQ(next->Fetch().status(),
+                    Unavailable("float32[1] (output 0 of fake.neg) is lost, fake version 1 has "
+                                "been stopped"));
+          return Instance{tensor};
+        });
+        spec.name = "pipelines";
+        spec.methods.clear();
+        return spec;
+      }(),
+      std::make_shared<FakeExecutor>(std::vector<GraphSignature>{}));
+  ASSERT_OK(pipelines);
+  Serve([](const Instance& x) { return x; });
+  Answer answer;
+  (*pipelines)->Submit("predict", {One(3)}, {}, answer.Done());
+  ASSERT_TRUE(answer.Wait());
+  ASSERT_OK(answer.results[0]);
+  EXPECT_EQ(ValueOf(*answer.results[0]), 3);
 }
 
 TEST_F(KeptOutputTest, WhatWasKeptIsLostWithItsPlace) {
