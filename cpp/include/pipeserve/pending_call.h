@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pipeserve/instance.h"
+#include "pipeserve/resident_tensor.h"
 #include "pipeserve/status.h"
 
 namespace pipeserve {
@@ -14,6 +15,7 @@ namespace pipeserve {
 class PendingCall {
  public:
   using Results = std::vector<Result<Instance>>;
+  using KeptResults = std::vector<Result<ResidentTensors>>;
 
   virtual ~PendingCall() = default;
 
@@ -28,6 +30,9 @@ class PendingCall {
   // Of a call that is done: one result per instance, or why it did not run or nobody waits for it:
   // kDeadlineExceeded, kCancelled, kUnavailable. It does not change any more.
   virtual const Result<Results>& result() const = 0;
+  // The same of a call that keeps its outputs, for which result() is an error; of any other call
+  // this is one: kFailedPrecondition.
+  virtual const Result<KeptResults>& kept() const = 0;
 
   // Takes the call back, so that it is done with kCancelled; false when it has begun.
   virtual bool Cancel() = 0;

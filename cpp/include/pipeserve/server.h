@@ -11,6 +11,7 @@
 
 #include "pipeserve/agent.h"
 #include "pipeserve/pending_call.h"
+#include "pipeserve/resident_tensor.h"
 #include "pipeserve/servable.h"
 #include "pipeserve/status.h"
 
@@ -99,17 +100,36 @@ class Server {
 
   // Runs a method of a loaded servable: what PipelineServable.run does inside a pipeline, on the
   // calling thread. One result per instance. Inside a pipeline function the request's deadline
-  // holds. Errors: kNotFound ("Not support method fun9"), kInvalidArgument, kUnavailable.
+  // holds. `residents` are the handles whose tensors are among the values: the call runs only where
+  // they were kept. Errors: kNotFound ("Not support method fun9"), kInvalidArgument (also a
+  // resident of another servable), kUnavailable; those of ResidentTensor::Fetch().
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& servable, uint64_t version,
                                                   const std::string& method,
-                                                  std::vector<Instance> instances);
+                                                  std::vector<Instance> instances,
+                                                  const ResidentTensors& residents = {});
+
+  // The same, but the outputs stay where they are and handles to them come back. Only on a thread
+  // that works for a request, whose end frees them. Errors: those of RunMethod();
+  // kFailedPrecondition (outside a request).
+  Result<std::vector<Result<ResidentTensors>>> RunAndKeep(const std::string& servable,
+                                                          uint64_t version,
+                                                          const std::string& method,
+                                                          std::vector<Instance> instances,
+                                                          const ResidentTensors& residents = {});
 
   // The same on another thread, so that a pipeline function can fan out: calls begin in the order
   // in which they are submitted. Errors: those of RunMethod(); kResourceExhausted (too many wait);
   // kDeadlineExceeded, kCancelled (the request has been given up).
   Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& servable, uint64_t version,
                                                     const std::string& method,
-                                                    std::vector<Instance> instances);
+                                                    std::vector<Instance> instances,
+                                                    ResidentTensors residents = {});
+
+  // RunAndKeep() on another thread; see PendingCall::kept().
+  Result<std::shared_ptr<PendingCall>> SubmitAndKeep(const std::string& servable, uint64_t version,
+                                                     const std::string& method,
+                                                     std::vector<Instance> instances,
+                                                     ResidentTensors residents = {});
 
   // Closes the doors, answers everything that is in flight, tells the agents. Idempotent.
   void Stop();

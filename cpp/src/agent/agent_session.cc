@@ -221,7 +221,9 @@ class Connection {
     std::vector<Tensor> outputs;
     Status status = CheckEpoch(call.epoch);
     if (status.ok()) {
-      status = options_.executor->Run(call.graph, call.inputs, CallContext(), &outputs);
+      CallContext context;
+      context.places = call.outputs;
+      status = options_.executor->Run(call.graph, call.inputs, context, &outputs);
     }
     if (LeavesPeersWaiting(status.code())) LeavePeers(status);
     calls_->Answer(call, status, outputs);

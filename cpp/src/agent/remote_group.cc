@@ -82,8 +82,7 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
     return DeadlineExceeded(
         StrCat(options_.servable_name, ": the deadline passed before graph ", graph, " ran"));
   }
-  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call,
-                             Submit(graph, inputs, context.deadline));
+  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call, Submit(graph, inputs, context));
   const Status status = Await(*call, context.deadline, outputs);
   {
     MutexLock lock(mutex_);
@@ -96,10 +95,10 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
 
 Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
                                                                std::span<const Tensor> inputs,
-                                                               Deadline deadline) {
+                                                               const CallContext& context) {
   auto call = std::make_shared<Call>(graph, inputs);
   MutexLock send_lock(send_mutex_);
-  PIPESERVE_RETURN_IF_ERROR(AwaitRoom(call.get(), deadline));
+  PIPESERVE_RETURN_IF_ERROR(AwaitRoom(call.get(), context));
   bool wake_watcher = false;
   {
     MutexLock lock(mutex_);
@@ -118,7 +117,8 @@ Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
 }
 
 // Numbers the call once the group can take it.
-Status RemoteGroup::AwaitRoom(Call* call, Deadline deadline) {
+Status RemoteGroup::AwaitRoom(Call* call, const CallContext& context) {
+  const Deadline deadline = context.deadline;
   uint64_t first = 0;
   {
     MutexLock lock(mutex_);
@@ -128,6 +128,11 @@ Status RemoteGroup::AwaitRoom(Call* call, Deadline deadline) {
       return RequestIsLate(call->graph);
     }
     if (lanes_ == nullptr) return not_ready_;
+    if (context.residence.value_or(epoch_) != epoch_) {
+      return Unavailable(StrCat(options_.servable_name, ": graph ", call->graph,
+                                " was to run in epoch ", *context.residence,
+                                " of the group, which is now in epoch ", epoch_));
+    }
     call->lanes = lanes_;
     call->epoch = epoch_;
     first = first_sequence_;
@@ -218,6 +223,7 @@ void RemoteGroup::BeginEpoch(uint64_t epoch, std::vector<std::shared_ptr<Lane>> 
     if (epoch > epoch_) {
       epoch_ = epoch;
       lanes_ = std::move(shared);
+      residence_ = epoch;
       first_sequence_ = last_sequence_ + 1;
       return;
     }
@@ -250,6 +256,7 @@ RemoteGroup::LanesPtr RemoteGroup::FailCalls(uint64_t epoch, const Status& reaso
   }
   unanswered_.clear();
   drawn_in_ = OkStatus();
+  residence_ = 0;
   return std::exchange(lanes_, nullptr);
 }
 

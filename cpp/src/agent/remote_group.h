@@ -1,6 +1,7 @@
 // A group of agents as one Executor: every call runs on every rank.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -51,6 +52,8 @@ class RemoteGroup final : public Executor {
   // The calling thread itself sends to the ranks and waits for their answers.
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;
+  // The epoch; 0 between two.
+  uint64_t residence() const override { return residence_; }
 
   // All ranks are there: one lane for each. Epochs grow; one that has already ended is refused,
   // its lanes are closed.
@@ -70,8 +73,8 @@ class RemoteGroup final : public Executor {
   using LanesPtr = std::shared_ptr<const Lanes>;
 
   Result<std::shared_ptr<Call>> Submit(GraphId graph, std::span<const Tensor> inputs,
-                                       Deadline deadline);
-  Status AwaitRoom(Call* call, Deadline deadline);
+                                       const CallContext& context);
+  Status AwaitRoom(Call* call, const CallContext& context);
   void Send(Call* call);
   Status Await(const Call& call, Deadline deadline, std::vector<Tensor>* outputs);
   Status CheckOutputs(GraphId graph, const std::vector<Tensor>& outputs) const;
@@ -97,6 +100,7 @@ class RemoteGroup final : public Executor {
   uint64_t epoch_ GUARDED_BY(mutex_) = 0;           // The newest that began or ended.
   uint64_t first_sequence_ GUARDED_BY(mutex_) = 0;  // Of that epoch.
   LanesPtr lanes_ GUARDED_BY(mutex_);               // Null between epochs.
+  std::atomic<uint64_t> residence_{0};              // Follows epoch_ and lanes_.
   Status not_ready_ GUARDED_BY(mutex_);             // Why, while lanes_ is null.
   // By sequence: what somebody waits for, and what some rank may not have answered.
   std::map<uint64_t, std::shared_ptr<Call>> waited_for_ GUARDED_BY(mutex_);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/shm_heap.h"
+#include "base/counters.h"
 #include "base/str_cat.h"
 
 namespace pipeserve {
@@ -125,8 +126,9 @@ Status ShmCalls::FillOutputs(const Call& call, const std::vector<Tensor>& output
       return Internal(StrCat("output ", i, " is ", output.ToString(), ", there is room for ",
                              place.size(), " bytes"));
     }
-    if (!place.bytes().empty()) {
+    if (output.data() != place.data() && output.byte_size() > 0) {
       std::memcpy(place.mutable_data(), output.data(), output.byte_size());
+      CountCopy(output.byte_size());
     }
     reply->outputs[i] = ShmTensorHead::Of(output);
   }

@@ -22,7 +22,7 @@ class ShmCalls : public std::enable_shared_from_this<ShmCalls> {
     uint64_t epoch = 0;
     int32_t graph = 0;
     std::vector<Tensor> inputs;
-    std::vector<Buffer> outputs;  // To be filled by Answer(); none when they are not wanted.
+    std::vector<Buffer> outputs;  // To be filled; none when they are not wanted.
   };
 
   // Takes what the server of `epoch` has sent to `listener`. Errors: kDeadlineExceeded, kAborted
@@ -36,7 +36,7 @@ class ShmCalls : public std::enable_shared_from_this<ShmCalls> {
   // The number of the first call of this epoch; 0 before it is sent.
   uint64_t first_sequence() const { return ring().first_sequence.load(std::memory_order_acquire); }
 
-  // `outputs` fill call.outputs exactly, or are not wanted.
+  // `outputs` fill call.outputs exactly, or are not wanted. Those that lie elsewhere are copied.
   void Answer(const Call& call, const Status& status, const std::vector<Tensor>& outputs);
 
   // Sleep until something was posted, or Wake() was called, since signal() was read.

@@ -9,6 +9,7 @@ namespace pipeserve::bindings {
 
 void BindServable(pybind11::module_& m);
 void BindServer(pybind11::module_& m);
+void BindResidentTensor(pybind11::module_& m);
 void BindAgent(pybind11::module_& m);
 void BindClient(pybind11::module_& m);
 void BindGraphBuilder(pybind11::module_& m);

@@ -95,33 +95,55 @@ bool IsListForm(const py::tuple& args) {
   return args.size() == 1 && PyList_Check(PyTuple_GET_ITEM(args.ptr(), 0));
 }
 
-std::vector<Instance> ToInstances(const py::tuple& args) {
+constexpr std::string_view kRunContext = "Run failed";
+
+// What run() is given, for the core.
+struct Arguments {
   std::vector<Instance> instances;
+  ResidentTensors residents;  // Whose tensors are among the values.
+};
+
+Tensor ToArgument(py::handle value, ResidentTensors* residents) {
+  if (py::isinstance<py::array>(value)) return Unwrap(ToTensor(value));
+  auto resident = ToResident(value);
+  if (resident == nullptr) return Unwrap(ToTensor(value));
+  Result<Tensor> tensor = resident->Fetch();
+  Unwrap(tensor.status().WithContext(kRunContext));
+  residents->push_back(std::move(resident));
+  return *std::move(tensor);
+}
+
+Arguments ToArguments(const py::tuple& args) {
+  Arguments arguments;
   if (IsListForm(args)) {
-    for (py::handle value : py::list(args[0])) instances.push_back({Unwrap(ToTensor(value))});
-    return instances;
+    for (py::handle value : py::list(args[0])) {
+      arguments.instances.push_back({ToArgument(value, &arguments.residents)});
+    }
+    return arguments;
   }
   Instance instance;
   instance.reserve(args.size());
-  for (py::handle value : args) instance.push_back(Unwrap(ToTensor(value)));
-  instances.push_back(std::move(instance));
-  return instances;
+  for (py::handle value : args) instance.push_back(ToArgument(value, &arguments.residents));
+  arguments.instances.push_back(std::move(instance));
+  return arguments;
 }
 
-constexpr std::string_view kRunContext = "Run failed";
-
-std::vector<Instance> CheckedInstances(const py::tuple& args) {
+Arguments CheckedArguments(const py::tuple& args) {
   Housekeeper::Global().ReleaseWaiting();
-  std::vector<Instance> instances = ToInstances(args);
-  if (instances.empty()) Unwrap(InvalidArgument("Inputs cannot be empty").WithContext(kRunContext));
-  return instances;
+  Arguments arguments = ToArguments(args);
+  if (arguments.instances.empty()) {
+    Unwrap(InvalidArgument("Inputs cannot be empty").WithContext(kRunContext));
+  }
+  return arguments;
 }
 
-// What run() returns for arguments in list form or as they are. Raises the first error.
-py::object ToReturned(const Result<PendingCall::Results>& results, bool list_form) {
+// What run() returns for arguments in list form or as they are: arrays, or handles to what is kept.
+// Raises the first error.
+template <typename Results>
+py::object ToReturned(const Result<Results>& results, bool list_form) {
   Unwrap(results.status().WithContext(kRunContext));
   py::list values;
-  for (const Result<Instance>& result : *results) {
+  for (const auto& result : *results) {
     Unwrap(result.status().WithContext(kRunContext));
     values.append(ToTuple(*result));
   }
@@ -131,27 +153,42 @@ py::object ToReturned(const Result<PendingCall::Results>& results, bool list_for
 }
 
 py::object Run(Server& server, const std::string& servable, uint64_t version,
-               const std::string& method, const py::tuple& args) {
-  std::vector<Instance> instances = CheckedInstances(args);
-  const auto results =
-      WithoutGil([&] { return server.RunMethod(servable, version, method, std::move(instances)); });
-  Housekeeper::Global().ReleaseWaiting();  // The arguments, which the core has just let go.
-  return ToReturned(results, IsListForm(args));
+               const std::string& method, const py::tuple& args, bool keep) {
+  Arguments given = CheckedArguments(args);
+  const auto run = [&](auto function) {
+    const auto results = WithoutGil([&] {
+      return (server.*function)(servable, version, method, std::move(given.instances),
+                                given.residents);
+    });
+    Housekeeper::Global().ReleaseWaiting();  // The arguments, which the core has just let go.
+    return ToReturned(results, IsListForm(args));
+  };
+  return keep ? run(&Server::RunAndKeep) : run(&Server::RunMethod);
 }
 
 // A pending call as Python sees it. Python keeps the last reference, and drops it without the GIL.
 struct CallFuture {
   std::shared_ptr<PendingCall> call;
   bool list_form = false;
+  bool keep = false;
 };
 
 CallFuture Submit(Server& server, const std::string& servable, uint64_t version,
-                  const std::string& method, const py::tuple& args) {
-  std::vector<Instance> instances = CheckedInstances(args);
-  Result<std::shared_ptr<PendingCall>> call = WithoutGil(
-      [&] { return server.SubmitMethod(servable, version, method, std::move(instances)); });
+                  const std::string& method, const py::tuple& args, bool keep) {
+  Arguments given = CheckedArguments(args);
+  const auto submit = keep ? &Server::SubmitAndKeep : &Server::SubmitMethod;
+  Result<std::shared_ptr<PendingCall>> call = WithoutGil([&] {
+    return (server.*submit)(servable, version, method, std::move(given.instances),
+                            std::move(given.residents));
+  });
   Unwrap(call.status().WithContext(kRunContext));
-  return {*std::move(call), IsListForm(args)};
+  return {*std::move(call), IsListForm(args), keep};
+}
+
+py::object Returned(const CallFuture& future) {
+  Housekeeper::Global().ReleaseWaiting();
+  return future.keep ? ToReturned(future.call->kept(), future.list_form)
+                     : ToReturned(future.call->result(), future.list_form);
 }
 
 // False at the timeout; none waits for ever.
@@ -169,11 +206,7 @@ bool Wait(const CallFuture& future, std::optional<double> timeout) {
 void BindCallFuture(py::module_& m) {
   py::class_<CallFuture>(m, "CallFuture")
       .def("wait", &Wait, py::arg("timeout"))
-      .def("returned",
-           [](const CallFuture& future) {
-             Housekeeper::Global().ReleaseWaiting();
-             return ToReturned(future.call->result(), future.list_form);
-           })
+      .def("returned", &Returned)
       .def("cancel", [](const CallFuture& future) { return future.call->Cancel(); })
       .def_property_readonly("done", [](const CallFuture& future) { return future.call->done(); })
       .def_property_readonly("running",
@@ -216,9 +249,10 @@ void BindServer(py::module_& m) {
            py::arg("max_message_bytes"), py::arg("ssl"))
       .def("start_rest", &StartRest, py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"), py::arg("http_status_codes"))
-      .def("run", &Run, py::arg("servable"), py::arg("version"), py::arg("method"), py::arg("args"))
+      .def("run", &Run, py::arg("servable"), py::arg("version"), py::arg("method"), py::arg("args"),
+           py::arg("keep"))
       .def("submit", &Submit, py::arg("servable"), py::arg("version"), py::arg("method"),
-           py::arg("args"))
+           py::arg("args"), py::arg("keep"))
       .def("stop", [](Server& server) { WithoutGil([&] { server.Stop(); }); });
 }
 

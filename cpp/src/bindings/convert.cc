@@ -12,7 +12,7 @@
 namespace pipeserve::bindings {
 namespace {
 
-constexpr size_t kTypeCount = static_cast<size_t>(DataType::kFloat64) + 1;
+constexpr size_t kTypeCount = static_cast<size_t>(DataType::kBytes) + 1;
 
 std::string TypeName(py::handle value) {
   return py::str(py::handle(reinterpret_cast<PyObject*>(Py_TYPE(value.ptr()))));
@@ -176,7 +176,10 @@ DataType ToDataType(const py::dtype& dtype) {
 py::dtype ToDtype(DataType dtype) {
   static auto* dtypes = new std::array<py::object, kTypeCount>;  // Outlives the interpreter.
   py::object& entry = dtypes->at(static_cast<size_t>(dtype));
-  if (!entry) entry = py::dtype(std::string(DataTypeName(dtype)));
+  if (!entry) {
+    const auto name = dtype == DataType::kString ? "str" : DataTypeName(dtype);
+    entry = py::dtype(std::string(name));
+  }
   return py::reinterpret_borrow<py::dtype>(entry);
 }
 
@@ -242,6 +245,17 @@ py::object ToClientObject(const Tensor& tensor) {
 py::tuple ToTuple(const Instance& instance) {
   py::tuple values(instance.size());
   for (size_t i = 0; i < instance.size(); ++i) values[i] = ToObject(instance[i]);
+  return values;
+}
+
+std::shared_ptr<const ResidentTensor> ToResident(py::handle value) {
+  if (!py::isinstance<ResidentHandle>(value)) return nullptr;
+  return value.cast<const ResidentHandle&>().tensor;
+}
+
+py::tuple ToTuple(const ResidentTensors& residents) {
+  py::tuple values(residents.size());
+  for (size_t i = 0; i < residents.size(); ++i) values[i] = py::cast(ResidentHandle{residents[i]});
   return values;
 }
 

@@ -4,6 +4,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <memory>
+
+#include "pipeserve/resident_tensor.h"
 #include "pipeserve/servable.h"
 #include "pipeserve/tensor.h"
 
@@ -29,8 +32,18 @@ py::object ToClientObject(const Tensor& tensor);
 
 py::tuple ToTuple(const Instance& instance);
 
+// A resident tensor as Python sees it.
+struct ResidentHandle {
+  std::shared_ptr<const ResidentTensor> tensor;
+};
+
+// Null for any other value.
+std::shared_ptr<const ResidentTensor> ToResident(py::handle value);
+py::tuple ToTuple(const ResidentTensors& residents);
+
 // "float32" and so on for a numpy dtype. Raises for one that tensors do not have.
 DataType ToDataType(const py::dtype& dtype);
+// The inverse; for text a numpy str or bytes of no particular length.
 py::dtype ToDtype(DataType dtype);
 
 }  // namespace pipeserve::bindings

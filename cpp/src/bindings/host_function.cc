@@ -78,10 +78,9 @@ class PythonFunction : public HostFunction {
 
   Result<Tensor> ReadValue(py::handle value) const {
     if (value.is_none()) return InvalidArgument("Get illegal result data with type NoneType");
-    if (!py::isinstance<py::array>(value) && py::hasattr(value, "asnumpy")) {
-      return ToTensor(value.attr("asnumpy")());
-    }
-    return ToTensor(value);
+    if (py::isinstance<py::array>(value)) return ToTensor(value);
+    if (const auto resident = ToResident(value)) return resident->Fetch();
+    return ToTensor(py::hasattr(value, "asnumpy") ? value.attr("asnumpy")() : value);
   }
 
   PyObject* const function_;

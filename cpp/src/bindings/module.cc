@@ -50,6 +50,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The native core of pipeserve_native.";
   m.attr("__version__") = PIPESERVE_VERSION;
   BindServable(m);
+  BindResidentTensor(m);
   BindServer(m);
   BindAgent(m);
   BindClient(m);

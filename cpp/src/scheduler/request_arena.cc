@@ -37,7 +37,8 @@ std::optional<std::vector<Instance>> RequestArena::Begin() {
 
 bool RequestArena::Claim(const Status& reason) {
   std::vector<Instance> unused;  // Freed without the lock, and before the answer.
-  std::vector<std::weak_ptr<SubmittedCall>> calls;
+  std::vector<std::shared_ptr<SubmittedCall>> calls;
+  std::vector<std::shared_ptr<KeptOutput>> kept;
   {
     MutexLock lock(mutex_);
     if (std::exchange(claimed_, true)) return false;
@@ -45,37 +46,50 @@ bool RequestArena::Claim(const Status& reason) {
     status_ = reason;
     *given_up_ = true;
     unused = std::exchange(inputs_, {});
-    calls = calls_;  // They stay: what runs is still to be awaited.
+    calls = calls_.Alive();  // They stay: what runs is still to be awaited.
+    kept = kept_.Alive();
   }
-  for (const auto& weak : calls) {
-    if (const auto call = weak.lock()) call->Abandon(reason);
-  }
+  for (const auto& call : calls) call->Abandon(reason);
+  for (const auto& output : kept) output->End(reason);
   return true;
 }
 
 Status RequestArena::AddCall(const std::shared_ptr<SubmittedCall>& call) {
   MutexLock lock(mutex_);
   if (!status_.ok()) return status_;
-  if (calls_.size() >= next_sweep_) {
-    std::erase_if(calls_, [](const auto& weak) { return weak.expired(); });
-    next_sweep_ = 2 * calls_.size() + kFirstSweep;
-  }
-  calls_.push_back(call);
+  calls_.Add(call);
   return OkStatus();
 }
 
-void RequestArena::EndCalls() {
-  std::vector<std::weak_ptr<SubmittedCall>> calls;
+Result<ResidentTensors> RequestArena::Keep(const std::shared_ptr<const OutputOrigin>& origin,
+                                           uint64_t residence, Instance outputs) {
+  account_->Charge(outputs);
+  std::vector<std::shared_ptr<KeptOutput>> kept;
+  kept.reserve(outputs.size());
+  for (Tensor& output : outputs) {
+    kept.push_back(std::make_shared<KeptOutput>(origin, kept.size(), this, residence,
+                                                std::exchange(output, {})));
+  }
+  MutexLock lock(mutex_);
+  if (!status_.ok()) return status_;
+  for (const auto& output : kept) kept_.Add(output);
+  return ResidentTensors(kept.begin(), kept.end());
+}
+
+void RequestArena::End() {
+  std::vector<std::shared_ptr<SubmittedCall>> calls;
   {
     MutexLock lock(mutex_);
-    calls = std::exchange(calls_, {});
+    calls = calls_.Alive();
   }
-  for (const auto& weak : calls) {
-    if (const auto call = weak.lock()) call->Cancel();
+  for (const auto& call : calls) call->Cancel();
+  for (const auto& call : calls) call->AwaitEnd();
+  std::vector<std::shared_ptr<KeptOutput>> kept;
+  {
+    MutexLock lock(mutex_);
+    kept = kept_.Alive();
   }
-  for (const auto& weak : calls) {
-    if (const auto call = weak.lock()) call->AwaitEnd();
-  }
+  for (const auto& output : kept) output->End(FailedPrecondition("its request has ended"));
 }
 
 void RequestArena::Answer(std::vector<Result<Instance>> results) {

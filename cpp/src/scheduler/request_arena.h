@@ -15,7 +15,9 @@
 #include "pipeserve/servable.h"
 #include "scheduler/admission.h"
 #include "scheduler/byte_account.h"
+#include "scheduler/kept_output.h"
 #include "scheduler/submitted_call.h"
+#include "scheduler/weak_list.h"
 
 namespace pipeserve {
 
@@ -33,7 +35,7 @@ struct RequestInfo {
 // A request is answered once, by whoever claims it first: the runner with results, or whoever finds
 // that it is to be given up (its client left, its deadline passed, the servable stops) with an
 // error. Whoever runs a request that was given up sees it in context().cancelled and status();
-// its results are dropped. Thread-safe.
+// its results are dropped, and what it kept is freed. Thread-safe.
 class RequestArena {
  public:
   using Done = std::function<void(std::vector<Result<Instance>>)>;
@@ -56,9 +58,13 @@ class RequestArena {
 
   // Keeps a call that was submitted on behalf of this request. Errors: why it was given up.
   Status AddCall(const std::shared_ptr<SubmittedCall>& call) EXCLUDES(mutex_);
-  // Takes back the calls that nobody has waited for, awaits those that run: nothing outlives the
-  // request. Before its end, on the thread that runs it.
-  void EndCalls() EXCLUDES(mutex_);
+  // Keeps the outputs of one instance for as long as somebody has their handles, at most until the
+  // request ends or is given up. Errors: why it was given up.
+  Result<ResidentTensors> Keep(const std::shared_ptr<const OutputOrigin>& origin,
+                               uint64_t residence, Instance outputs) EXCLUDES(mutex_);
+  // Takes back the calls that nobody has waited for, awaits those that run, and frees what is kept:
+  // nothing outlives the request. Before its answer, on the thread that runs it.
+  void End() EXCLUDES(mutex_);
 
   // Success: for an answer with results; else the request is given up. True obliges to Answer().
   [[nodiscard]] bool Claim(const Status& reason) EXCLUDES(mutex_);
@@ -73,8 +79,6 @@ class RequestArena {
   void set_deadline_entry(Timer::Entry entry) { deadline_entry_ = std::move(entry); }
 
  private:
-  static constexpr size_t kFirstSweep = 64;
-
   const std::shared_ptr<std::atomic<bool>> given_up_;
   const CallContext context_;
   const size_t instance_count_;
@@ -85,8 +89,8 @@ class RequestArena {
   Status status_ GUARDED_BY(mutex_);
   std::vector<Instance> inputs_ GUARDED_BY(mutex_);
   Admission::Ticket ticket_ GUARDED_BY(mutex_);
-  std::vector<std::weak_ptr<SubmittedCall>> calls_ GUARDED_BY(mutex_);  // Some may be gone.
-  size_t next_sweep_ GUARDED_BY(mutex_) = kFirstSweep;                  // At this size of calls_.
+  WeakList<SubmittedCall> calls_ GUARDED_BY(mutex_);
+  WeakList<KeptOutput> kept_ GUARDED_BY(mutex_);
   Done done_;  // Of whoever has claimed the answer.
   Timer::Entry deadline_entry_;
 };

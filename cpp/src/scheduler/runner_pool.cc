@@ -91,7 +91,7 @@ void RunnerPool::Run(const QueuedRequest& request) {
     const RequestScope scope(arena);
     results = arena.Charge(request.callable->Run(*std::move(inputs), arena.context()));
   }
-  arena.EndCalls();
+  arena.End();
   if (arena.Claim(OkStatus())) arena.Answer(std::move(results));
 }
 

@@ -18,6 +18,9 @@
 namespace pipeserve {
 namespace {
 
+using Results = PendingCall::Results;
+using KeptResults = PendingCall::KeptResults;
+
 constexpr int kMaxRunners = 1024;
 constexpr std::chrono::hours kLongestTimeout{24 * 366};
 
@@ -54,6 +57,24 @@ Status UnknownMethod(const std::string& method) {
   return NotFound(StrCat("Not support method ", method));
 }
 
+Status NothingToKeepFor(const std::string& method) {
+  return FailedPrecondition(StrCat("the outputs of ", method,
+                                   " can be kept on a thread that works for a request, this one "
+                                   "does not"));
+}
+
+// Ties a call of the servable to where its resident inputs are. Errors: one cannot be used.
+Status RunWhereKept(const ResidentTensors& residents, const KeepingServable& servable,
+                    CallContext* context) {
+  for (const auto& resident : residents) {
+    const auto* const kept = dynamic_cast<const KeptOutput*>(resident.get());
+    if (kept == nullptr) return InvalidArgument("a resident tensor that no servable has kept");
+    PIPESERVE_RETURN_IF_ERROR(kept->CheckUse(servable));
+    context->residence = kept->residence();
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 class Servable::Impl {
@@ -70,12 +91,23 @@ class Servable::Impl {
   const Signature* FindCallable(const std::string& name) const;
   void Submit(const std::string& name, std::vector<Instance> instances, RequestInfo info,
               Done done);
-  Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
-                                                  std::vector<Instance> instances);
+  Result<Results> RunMethod(const std::string& method, std::vector<Instance> instances,
+                            const ResidentTensors& residents);
+  Result<KeptResults> RunAndKeep(const std::string& method, std::vector<Instance> instances,
+                                 const ResidentTensors& residents);
   Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& method,
-                                                    std::vector<Instance> instances);
+                                                    std::vector<Instance> instances,
+                                                    ResidentTensors residents);
+  Result<std::shared_ptr<PendingCall>> SubmitAndKeep(const std::string& method,
+                                                     std::vector<Instance> instances,
+                                                     ResidentTensors residents);
 
  private:
+  struct Method {
+    MethodRunner runner;
+    std::shared_ptr<const OutputOrigin> origin;
+  };
+
   struct Entry {
     Signature signature;
     const Callable* callable;
@@ -88,10 +120,17 @@ class Servable::Impl {
                      Entry{{spec.input_names, spec.output_names}, &callable, spec.timeout});
   }
 
+  Result<const Method*> FindMethod(const std::string& name,
+                                   std::span<const Instance> instances) const;
+  Result<Results> Call(const Method& method, std::vector<Instance> instances,
+                       const CallContext& context);
+  Result<std::shared_ptr<PendingCall>> Submit(SubmittedCall::Work work);
+
   const ServableSpec spec_;
   const std::shared_ptr<Executor> executor_;
   const BatchLayout layout_;
-  std::map<std::string, MethodRunner> methods_;
+  const std::shared_ptr<const KeepingServable> keeping_servable_;
+  std::map<std::string, Method> methods_;
   std::map<std::string, PipelineRunner> pipelines_;
   std::map<std::string, Entry> entries_;  // What clients may call.
   CallGate direct_calls_;                 // Callers inside RunMethod().
@@ -106,14 +145,18 @@ Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, Batc
     : spec_(std::move(spec)),
       executor_(std::move(executor)),
       layout_(std::move(layout)),
+      keeping_servable_(std::make_shared<KeepingServable>(
+          KeepingServable{StrCat(spec_.name, " version ", spec_.version), executor_})),
       own_timer_(options.timer == nullptr ? std::make_unique<Timer>() : nullptr),
       timer_(options.timer == nullptr ? *own_timer_ : *options.timer),
       calls_(std::max(options.max_inflight, static_cast<int>(std::thread::hardware_concurrency()))),
       pool_(options, timer_) {
   for (const MethodSpec& method : spec_.methods) {
-    const auto& runner =
-        methods_.try_emplace(method.name, spec_.name, method, layout_, *executor_).first->second;
-    if (spec_.pipelines.empty()) AddEntry(method, runner);
+    const auto origin = std::make_shared<OutputOrigin>(
+        OutputOrigin{keeping_servable_, StrCat(spec_.name, ".", method.name)});
+    const auto& added = methods_.try_emplace(
+        method.name, Method{{spec_.name, method, layout_, *executor_}, origin});
+    if (spec_.pipelines.empty()) AddEntry(method, added.first->second.runner);
   }
   for (const PipelineSpec& pipeline : spec_.pipelines) {
     AddEntry(pipeline, pipelines_.try_emplace(pipeline.name, pipeline).first->second);
@@ -147,29 +190,81 @@ void Servable::Impl::Submit(const std::string& name, std::vector<Instance> insta
   pool_.Submit(*entry.callable, std::move(info), std::move(instances), std::move(done));
 }
 
-Result<std::vector<Result<Instance>>> Servable::Impl::RunMethod(const std::string& method,
-                                                                std::vector<Instance> instances) {
-  const auto found = methods_.find(method);
-  if (found == methods_.end()) return UnknownMethod(method);
+Result<const Servable::Impl::Method*> Servable::Impl::FindMethod(
+    const std::string& name, std::span<const Instance> instances) const {
+  const auto found = methods_.find(name);
+  if (found == methods_.end()) return UnknownMethod(name);
   if (instances.empty()) return InvalidArgument("Inputs cannot be empty");
-  const RequestArena* const arena = RequestScope::Current();
-  if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->status());
-  if (!direct_calls_.Enter()) return NotAvailable();
-  std::vector<Result<Instance>> results =
-      found->second.Run(std::move(instances), RequestScope::Context());
-  direct_calls_.Leave();
-  return arena == nullptr ? std::move(results) : arena->Charge(std::move(results));
+  return &found->second;
 }
 
-Result<std::shared_ptr<PendingCall>> Servable::Impl::SubmitMethod(const std::string& method,
-                                                                  std::vector<Instance> instances) {
-  if (methods_.find(method) == methods_.end()) return UnknownMethod(method);
-  if (instances.empty()) return InvalidArgument("Inputs cannot be empty");
+Result<Results> Servable::Impl::Call(const Method& method, std::vector<Instance> instances,
+                                     const CallContext& context) {
+  if (!direct_calls_.Enter()) return NotAvailable();
+  Results results = method.runner.Run(std::move(instances), context);
+  direct_calls_.Leave();
+  return results;
+}
+
+Result<Results> Servable::Impl::RunMethod(const std::string& name, std::vector<Instance> instances,
+                                          const ResidentTensors& residents) {
+  PIPESERVE_ASSIGN_OR_RETURN(const Method* const method, FindMethod(name, instances));
+  const RequestArena* const arena = RequestScope::Current();
+  if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->status());
+  CallContext context = RequestScope::Context();
+  PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
+  Result<Results> results = Call(*method, std::move(instances), context);
+  if (arena == nullptr || !results.ok()) return results;
+  return arena->Charge(*std::move(results));
+}
+
+Result<KeptResults> Servable::Impl::RunAndKeep(const std::string& name,
+                                               std::vector<Instance> instances,
+                                               const ResidentTensors& residents) {
+  PIPESERVE_ASSIGN_OR_RETURN(const Method* const method, FindMethod(name, instances));
   RequestArena* const arena = RequestScope::Current();
-  const auto call = std::make_shared<SubmittedCall>(
-      arena, [this, method, instances = std::move(instances)]() mutable {
-        return RunMethod(method, std::move(instances));
-      });
+  if (arena == nullptr) return NothingToKeepFor(method->origin->method);
+  PIPESERVE_RETURN_IF_ERROR(arena->status());
+  CallContext context = RequestScope::Context();
+  context.residence = executor_->residence();
+  PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
+  PIPESERVE_ASSIGN_OR_RETURN(Results results, Call(*method, std::move(instances), context));
+  KeptResults kept;
+  kept.reserve(results.size());
+  for (Result<Instance>& result : results) {
+    if (result.ok()) {
+      kept.push_back(arena->Keep(method->origin, *context.residence, *std::move(result)));
+    } else {
+      kept.emplace_back(result.status());
+    }
+  }
+  return kept;
+}
+
+Result<std::shared_ptr<PendingCall>> Servable::Impl::SubmitMethod(const std::string& name,
+                                                                  std::vector<Instance> instances,
+                                                                  ResidentTensors residents) {
+  PIPESERVE_RETURN_IF_ERROR(FindMethod(name, instances).status());
+  return Submit([this, name, instances = std::move(instances),
+                 residents = std::move(residents)]() mutable -> SubmittedCall::Outcome {
+    return RunMethod(name, std::move(instances), residents);
+  });
+}
+
+Result<std::shared_ptr<PendingCall>> Servable::Impl::SubmitAndKeep(const std::string& name,
+                                                                   std::vector<Instance> instances,
+                                                                   ResidentTensors residents) {
+  PIPESERVE_ASSIGN_OR_RETURN(const Method* const method, FindMethod(name, instances));
+  if (RequestScope::Current() == nullptr) return NothingToKeepFor(method->origin->method);
+  return Submit([this, name, instances = std::move(instances),
+                 residents = std::move(residents)]() mutable -> SubmittedCall::Outcome {
+    return RunAndKeep(name, std::move(instances), residents);
+  });
+}
+
+Result<std::shared_ptr<PendingCall>> Servable::Impl::Submit(SubmittedCall::Work work) {
+  RequestArena* const arena = RequestScope::Current();
+  const auto call = std::make_shared<SubmittedCall>(arena, std::move(work));
   if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->AddCall(call));
   if (CallPool::OnPoolThread()) {
     call->Run();
@@ -212,13 +307,26 @@ void Servable::Submit(const std::string& callable, std::vector<Instance> instanc
 }
 
 Result<std::vector<Result<Instance>>> Servable::RunMethod(const std::string& method,
-                                                          std::vector<Instance> instances) {
-  return impl_->RunMethod(method, std::move(instances));
+                                                          std::vector<Instance> instances,
+                                                          const ResidentTensors& residents) {
+  return impl_->RunMethod(method, std::move(instances), residents);
+}
+
+Result<std::vector<Result<ResidentTensors>>> Servable::RunAndKeep(
+    const std::string& method, std::vector<Instance> instances, const ResidentTensors& residents) {
+  return impl_->RunAndKeep(method, std::move(instances), residents);
 }
 
 Result<std::shared_ptr<PendingCall>> Servable::SubmitMethod(const std::string& method,
-                                                            std::vector<Instance> instances) {
-  return impl_->SubmitMethod(method, std::move(instances));
+                                                            std::vector<Instance> instances,
+                                                            ResidentTensors residents) {
+  return impl_->SubmitMethod(method, std::move(instances), std::move(residents));
+}
+
+Result<std::shared_ptr<PendingCall>> Servable::SubmitAndKeep(const std::string& method,
+                                                             std::vector<Instance> instances,
+                                                             ResidentTensors residents) {
+  return impl_->SubmitAndKeep(method, std::move(instances), std::move(residents));
 }
 
 void Servable::Stop() { impl_->Stop(); }

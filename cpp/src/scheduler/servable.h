@@ -64,15 +64,25 @@ class Servable {
   // the request's deadline holds, and nothing runs once the request has been given up; on any
   // other thread there is no deadline. Works until Stop() is done, so that a pipeline function that
   // has begun can finish.
-  // Errors: kNotFound, kInvalidArgument, kUnavailable; why the request was given up.
+  // Errors: kNotFound, kInvalidArgument, kUnavailable; why the request was given up; those of
+  // ResidentTensor::Fetch().
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
-                                                  std::vector<Instance> instances);
+                                                  std::vector<Instance> instances,
+                                                  const ResidentTensors& residents = {});
+  // The same, but the request keeps the outputs. Errors: kFailedPrecondition (there is no request).
+  Result<std::vector<Result<ResidentTensors>>> RunAndKeep(const std::string& method,
+                                                          std::vector<Instance> instances,
+                                                          const ResidentTensors& residents = {});
 
-  // The same on another thread, beside whatever else the caller does; calls begin in the order in
+  // These on another thread, beside whatever else the caller does; calls begin in the order in
   // which they were submitted. Without a request it runs until it is done or Stop() is called.
-  // Errors: those of RunMethod(); kResourceExhausted (too many submitted calls wait).
+  // Errors: those of the above; kResourceExhausted (too many submitted calls wait).
   Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& method,
-                                                    std::vector<Instance> instances);
+                                                    std::vector<Instance> instances,
+                                                    ResidentTensors residents = {});
+  Result<std::shared_ptr<PendingCall>> SubmitAndKeep(const std::string& method,
+                                                     std::vector<Instance> instances,
+                                                     ResidentTensors residents = {});
 
   // Refuses what comes, answers what waits with kUnavailable, waits for what runs. Idempotent;
   // every call returns when all is done.

@@ -7,6 +7,16 @@
 
 namespace pipeserve {
 
+SubmittedCall::Outcome::Outcome(Result<Results> given)
+    : results(std::move(given)),
+      kept(results.ok() ? FailedPrecondition("the call keeps no outputs") : results.status()) {}
+
+SubmittedCall::Outcome::Outcome(Result<KeptResults> given)
+    : results(given.ok() ? FailedPrecondition("the call keeps its outputs") : given.status()),
+      kept(std::move(given)) {}
+
+SubmittedCall::Outcome::Outcome(const Status& error) : results(error), kept(error) {}
+
 bool SubmittedCall::done() const {
   MutexLock lock(mutex_);
   return done_;
@@ -31,7 +41,7 @@ bool SubmittedCall::Cancel() {
   MutexLock lock(mutex_);
   if (running_ || done_) return false;
   unused = std::move(work_);
-  result_ = Cancelled("the call was taken back");
+  outcome_ = Cancelled("the call was taken back");
   done_ = true;
   changed_.NotifyAll();
   return true;
@@ -45,16 +55,16 @@ void SubmittedCall::Run() {
     running_ = true;
     work = std::move(work_);
   }
-  Result<Results> result = Unknown();
+  Outcome outcome = Unknown();
   {
     std::optional<RequestScope> scope;
     if (arena_ != nullptr) scope.emplace(*arena_);
-    result = work();
+    outcome = work();
     work = nullptr;
   }
   MutexLock lock(mutex_);
   if (!done_) {
-    result_ = std::move(result);
+    outcome_ = std::move(outcome);
     done_ = true;
   }
   running_ = false;
@@ -66,7 +76,7 @@ void SubmittedCall::Abandon(const Status& reason) {
   MutexLock lock(mutex_);
   if (done_) return;
   unused = std::move(work_);
-  result_ = reason;
+  outcome_ = reason;
   done_ = true;
   changed_.NotifyAll();
 }

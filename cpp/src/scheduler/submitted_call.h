@@ -13,16 +13,26 @@ class RequestArena;
 // Thread-safe.
 class SubmittedCall final : public PendingCall {
  public:
-  using Work = std::function<Result<Results>()>;
+  // What a call comes to: either kind of results, or an error in place of both.
+  struct Outcome {
+    Outcome(Result<Results> given);      // NOLINT: implicit by design.
+    Outcome(Result<KeptResults> given);  // NOLINT: implicit by design.
+    Outcome(const Status& error);        // NOLINT: implicit by design.
+
+    Result<Results> results;
+    Result<KeptResults> kept;
+  };
+  using Work = std::function<Outcome()>;
 
   // `arena` is the request on whose behalf it runs, or null. It outlives every Run(): see
-  // RequestArena::EndCalls().
+  // RequestArena::End().
   SubmittedCall(RequestArena* arena, Work work) : arena_(arena), work_(std::move(work)) {}
 
   bool done() const override EXCLUDES(mutex_);
   bool running() const override EXCLUDES(mutex_);
   bool WaitFor(std::chrono::nanoseconds timeout) const override EXCLUDES(mutex_);
-  const Result<Results>& result() const override { return result_; }
+  const Result<Results>& result() const override { return outcome_.results; }
+  const Result<KeptResults>& kept() const override { return outcome_.kept; }
   bool Cancel() override EXCLUDES(mutex_);
 
   // Does the work on this thread, unless the call is done.
@@ -40,7 +50,7 @@ class SubmittedCall final : public PendingCall {
   Work work_ GUARDED_BY(mutex_);
   bool running_ GUARDED_BY(mutex_) = false;
   bool done_ GUARDED_BY(mutex_) = false;
-  Result<Results> result_ = Unknown();  // Written once, before done_ is set; then only read.
+  Outcome outcome_ = Unknown();  // Written once, before done_ is set; then only read.
 
   static Status Unknown() { return Internal("the call is not done"); }
 };

@@ -244,17 +244,37 @@ Result<std::string> Server::StartRest(const ListenOptions& options) {
 
 Result<std::vector<Result<Instance>>> Server::RunMethod(const std::string& servable,
                                                         uint64_t version, const std::string& method,
-                                                        std::vector<Instance> instances) {
+                                                        std::vector<Instance> instances,
+                                                        const ResidentTensors& residents) {
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
-  return found->RunMethod(method, std::move(instances));
+  return found->RunMethod(method, std::move(instances), residents);
+}
+
+Result<std::vector<Result<ResidentTensors>>> Server::RunAndKeep(const std::string& servable,
+                                                                uint64_t version,
+                                                                const std::string& method,
+                                                                std::vector<Instance> instances,
+                                                                const ResidentTensors& residents) {
+  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
+  return found->RunAndKeep(method, std::move(instances), residents);
 }
 
 Result<std::shared_ptr<PendingCall>> Server::SubmitMethod(const std::string& servable,
                                                           uint64_t version,
                                                           const std::string& method,
-                                                          std::vector<Instance> instances) {
+                                                          std::vector<Instance> instances,
+                                                          ResidentTensors residents) {
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
-  return found->SubmitMethod(method, std::move(instances));
+  return found->SubmitMethod(method, std::move(instances), std::move(residents));
+}
+
+Result<std::shared_ptr<PendingCall>> Server::SubmitAndKeep(const std::string& servable,
+                                                           uint64_t version,
+                                                           const std::string& method,
+                                                           std::vector<Instance> instances,
+                                                           ResidentTensors residents) {
+  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
+  return found->SubmitAndKeep(method, std::move(instances), std::move(residents));
 }
 
 void Server::Stop() { impl_->Stop(); }

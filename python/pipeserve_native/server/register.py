@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from pipeserve_native import _checks, _registry, _tracing
+from pipeserve_native._core import ResidentTensor
 from pipeserve_native._errors import FailedPreconditionError, InvalidArgumentError
 from pipeserve_native._future import CallFuture
 
@@ -28,6 +29,7 @@ __all__ = [
     "CallFuture",
     "GpuOptions",
     "PipelineServable",
+    "ResidentTensor",
     "call_postprocess",
     "call_postprocess_pipeline",
     "call_preprocess",
@@ -236,29 +238,42 @@ class PipelineServable:
         self._version_number = _checks.check_int("version_number", version_number, 0)
         self._registry = _registry.current()
 
-    def run(self, *args: Any) -> Any:
+    def run(self, *args: Any, keep: bool = False) -> Any:
         """Runs the method, on any thread, and waits for its result.
 
         ``run(a, b)`` is one instance and returns the one output or a tuple of several.
         ``run([a0, a1])``, one list alone, is one single-input instance per item and returns a
         list of tuples.
 
-        In a pipeline function it raises DeadlineExceededError once the request's deadline has
-        passed and CancelledError once its client has left.
-        """
-        binding = self._registry.binding or self._not_bound()
-        return binding.server.run(self._registry.name, binding.version, self._method, args)
+        With ``keep=True`` the outputs stay where they were computed, and each array of the result
+        is a ``ResidentTensor`` instead. One can stand for an array among the arguments of any
+        method of this servable: its bytes are not moved. ``numpy()`` of one is a read-only array; a
+        pipeline function can return it like an array. The request's end frees it, however it
+        ends.
 
-    def submit(self, *args: Any) -> CallFuture:
+        In a pipeline function it raises DeadlineExceededError once the request's deadline has
+        passed and CancelledError once its client has left. Raises FailedPreconditionError for
+        ``keep=True`` on a thread that works for no request, and for a ResidentTensor of another
+        request or one that has ended; InvalidArgumentError for one of another servable;
+        UnavailableError for one that is lost with the group of agents that computed it.
+        """
+        if keep is not False:
+            _checks.check_bool("keep", keep)
+        binding = self._registry.binding or self._not_bound()
+        return binding.server.run(self._registry.name, binding.version, self._method, args, keep)
+
+    def submit(self, *args: Any, keep: bool = False) -> CallFuture:
         """Like ``run``, but does not wait: the method runs on a thread of the core meanwhile.
 
         Calls begin in the order in which they are submitted. Arguments must not be written to
         until the call is done. Raises what ``run`` raises for wrong arguments, and
         ResourceExhaustedError when too many calls wait; all else comes with the result.
         """
+        if keep is not False:
+            _checks.check_bool("keep", keep)
         binding = self._registry.binding or self._not_bound()
         return CallFuture(
-            binding.server.submit(self._registry.name, binding.version, self._method, args)
+            binding.server.submit(self._registry.name, binding.version, self._method, args, keep)
         )
 
     def _not_bound(self) -> NoReturn:

@@ -170,6 +170,22 @@ TEST_F(ShmLaneTest, InputsAreWrittenOnceForAllRanksAndNeverWhenTheyAreThere) {
   EXPECT_EQ(space_->outputs().free_bytes(), free);
 }
 
+TEST_F(ShmLaneTest, AnOutputThatWasComputedInItsPlaceIsNotCopied) {
+  Send(1, 0, nullptr);
+  const ShmCalls::Call call = Find(1);
+  Tensor in_place(DataType::kFloat32, {2}, call.outputs.at(0));
+  in_place.mutable_data_as<float>()[1] = 7;
+  const uint64_t before = Counters::Global().copied_bytes;
+  calls_->Answer(call, OkStatus(), {in_place});
+  EXPECT_EQ(lane_->Take(1).outputs.at(0).data_as<float>()[1], 7);
+  EXPECT_EQ(Counters::Global().copied_bytes, before);
+
+  Send(2, 0, nullptr);
+  calls_->Answer(Find(2), OkStatus(), {input_});
+  EXPECT_EQ(lane_->Take(2).outputs.at(0).data_as<float>()[1], 2);
+  EXPECT_EQ(Counters::Global().copied_bytes, before + input_.byte_size());
+}
+
 TEST_F(ShmLaneTest, ATensorIsCopiedOnceHoweverManyCallsTakeIt) {
   size_t free = 0;
   {

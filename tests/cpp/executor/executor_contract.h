@@ -35,6 +35,13 @@ class ExecutorContractTest : public testing::TestWithParam<ExecutorFactory> {
     executor_ = *std::move(executor);
   }
 
+  // Places of these sizes.
+  static std::vector<Buffer> Places(std::initializer_list<size_t> sizes) {
+    std::vector<Buffer> places;
+    for (const size_t size : sizes) places.push_back(Buffer::Allocate(size));
+    return places;
+  }
+
   Status Run(GraphId graph, std::vector<Tensor> inputs, Deadline deadline = {}) {
     return executor_->Run(graph, inputs, {deadline, 1}, &outputs_);
   }
@@ -73,6 +80,23 @@ TEST_P(ExecutorContractTest, OutputsMayBeTheNextInputs) {
   outputs_ = {Tensor::Of<float>({2}, {5, 7}), Tensor::Of<float>({2}, {1, 2})};
   ASSERT_OK(executor_->Run(1, outputs_, {}, &outputs_));
   EXPECT_EQ(Floats(outputs_[0]), (std::vector<float>{4, 5}));
+}
+
+TEST_P(ExecutorContractTest, PlacesForOutputsChangeNoResult) {
+  CallContext context;
+  for (const auto& places : {Places({8}), Places({4}), Places({8, 8}), Places({})}) {
+    context.places = places;
+    ASSERT_OK(executor_->Run(0, std::span(&x_, 1), context, &outputs_));
+    ASSERT_EQ(outputs_.size(), 1u);
+    EXPECT_EQ(Floats(outputs_[0]), (std::vector<float>{-321, -654}));
+  }
+}
+
+TEST_P(ExecutorContractTest, RunsWhereItIs) {
+  CallContext context;
+  context.residence = executor_->residence();
+  EXPECT_OK(executor_->Run(0, std::span(&x_, 1), context, &outputs_));
+  EXPECT_EQ(executor_->residence(), context.residence);
 }
 
 TEST_P(ExecutorContractTest, RefusesInputsThatDoNotFit) {

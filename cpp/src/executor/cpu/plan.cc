@@ -17,7 +17,7 @@ Result<std::unique_ptr<Plan>> Plan::Build(const Graph& graph, std::span<const Te
 
 Status Plan::Run(std::span<const Tensor> inputs, const PlanCall& call,
                  std::vector<Tensor>* outputs) {
-  PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<Workspace> workspace, TakeWorkspace());
+  PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<Workspace> workspace, TakeWorkspace(call.places));
   const Frame frame{inputs,    workspace->outputs, workspace->bytes.mutable_data(),
                     call.team, call.communicator,  call.deadline};
   Status status = RunSteps(frame);
@@ -34,7 +34,7 @@ Status Plan::RunSteps(const Frame& frame) const {
   return OkStatus();
 }
 
-Result<std::unique_ptr<Plan::Workspace>> Plan::TakeWorkspace() {
+Result<std::unique_ptr<Plan::Workspace>> Plan::TakeWorkspace(std::span<const Buffer> places) {
   try {
     std::unique_ptr<Workspace> workspace;
     {
@@ -51,12 +51,21 @@ Result<std::unique_ptr<Plan::Workspace>> Plan::TakeWorkspace() {
       workspace->bytes = Buffer::Allocate(workspace_bytes_);
     }
     workspace->outputs.reserve(outputs_.size());
-    for (const TensorInfo& info : outputs_) workspace->outputs.emplace_back(info.dtype, info.shape);
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      workspace->outputs.push_back(MakeOutput(i, places));
+    }
     return workspace;
   } catch (const std::bad_alloc&) {
     return ResourceExhausted(
         StrCat("no memory for a workspace of ", workspace_bytes_, " bytes and the outputs"));
   }
+}
+
+Tensor Plan::MakeOutput(size_t index, std::span<const Buffer> places) const {
+  const TensorInfo& info = outputs_[index];
+  const bool has_place =
+      index < places.size() && static_cast<int64_t>(places[index].size()) == info.byte_size();
+  return has_place ? Tensor(info.dtype, info.shape, places[index]) : Tensor(info.dtype, info.shape);
 }
 
 void Plan::GiveBack(std::unique_ptr<Workspace> workspace) {

@@ -24,6 +24,7 @@ struct PlanCall {
   ThreadTeam* team = nullptr;
   Communicator* communicator = nullptr;
   Deadline deadline;
+  std::span<const Buffer> places = {};  // As of CallContext.
 };
 
 // Immutable but for its free workspaces; thread-safe. Constants are read where the graph keeps
@@ -59,7 +60,8 @@ class Plan {
   };
 
   Plan() = default;
-  Result<std::unique_ptr<Workspace>> TakeWorkspace() EXCLUDES(mutex_);
+  Result<std::unique_ptr<Workspace>> TakeWorkspace(std::span<const Buffer> places) EXCLUDES(mutex_);
+  Tensor MakeOutput(size_t index, std::span<const Buffer> places) const;
   void GiveBack(std::unique_ptr<Workspace> workspace) EXCLUDES(mutex_);
   Status RunSteps(const Frame& frame) const;
 

@@ -64,6 +64,27 @@ TEST(CpuExecutorTest, OutputsShareNoBytes) {
   EXPECT_NE(outputs[1].data(), outputs[2].data());
 }
 
+TEST(CpuExecutorTest, OutputsAreComputedInThePlacesOfTheirSize) {
+  TestGraph graph;
+  const ValueId x = graph.Input({2});
+  const ValueId y = graph.Node(OpType::kNeg, {x}, {2});
+  auto executor = CpuExecutor::Create(One(graph.Return({y, x, y})));
+  ASSERT_OK(executor);
+  const std::vector<Tensor> inputs = {Tensor::Of<float>({2}, {1, 2})};
+  const std::vector<Buffer> places = {Buffer::Allocate(8), Buffer::Allocate(8),
+                                      Buffer::Allocate(16)};
+  CallContext context;
+  context.places = places;
+  std::vector<Tensor> outputs;
+  ASSERT_OK((*executor)->Run(0, inputs, context, &outputs));
+  EXPECT_EQ(outputs[0].data(), places[0].data());
+  EXPECT_EQ(outputs[1].data(), places[1].data());
+  EXPECT_NE(outputs[2].data(), places[2].data());
+  EXPECT_EQ(Floats(outputs[0]), (std::vector<float>{-1, -2}));
+  EXPECT_EQ(Floats(outputs[1]), (std::vector<float>{1, 2}));
+  EXPECT_EQ(Floats(outputs[2]), (std::vector<float>{-1, -2}));
+}
+
 TEST(CpuExecutorTest, CollectivesNeedACommunicator) {
   auto executor = CpuExecutor::Create(One(AllReduceGraph()), {1, nullptr, 2});
   ASSERT_OK(executor);
