@@ -2,12 +2,12 @@
 // no difference.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "base/cancel_token.h"
 #include "base/clock.h"
 #include "graph/graph.h"
 #include "pipeserve/tensor.h"
@@ -16,10 +16,13 @@ namespace pipeserve {
 
 // What a call carries besides its tensors.
 struct CallContext {
-  Deadline deadline;  // Of the request; a call that has started on ranks still finishes there.
+  Deadline deadline = {};  // Of the request; a call that has started on ranks still finishes there.
   uint64_t request_id = 0;  // For logs.
-  // True once nobody waits for the result: a request that still waits need not run. Null: never.
-  std::shared_ptr<const std::atomic<bool>> cancelled = nullptr;
+  // Raised once nobody waits for the result: a call that still waits, for its turn or for others,
+  // returns. Null: never.
+  std::shared_ptr<CancelToken> cancelled = nullptr;
+
+  bool is_cancelled() const { return cancelled != nullptr && cancelled->raised(); }
 };
 
 using GraphId = int32_t;
@@ -39,8 +42,8 @@ class Executor {
   // what comes.
   //
   // Errors: kInvalidArgument (wrong count, size or dtype, or no such graph), kDeadlineExceeded,
-  // kUnavailable (the device or group is gone; another executor may still succeed), kAborted (a
-  // peer failed inside a collective).
+  // kCancelled, kUnavailable (the device or group is gone; another executor may still succeed),
+  // kAborted (a peer failed inside a collective).
   virtual Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
                      std::vector<Tensor>* outputs) = 0;
 };

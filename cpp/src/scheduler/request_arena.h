@@ -1,7 +1,6 @@
 // The owner of one request: its tensors, its deadline, whether anybody still waits, its answer.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -40,7 +39,7 @@ class RequestArena {
 
   RequestArena(RequestInfo info, std::vector<Instance> inputs, Done done);
 
-  // For the calls of this request. `cancelled` is set once it is given up.
+  // For the calls of this request. `cancelled` is raised once it is given up.
   const CallContext& context() const { return context_; }
   // Success, or why the request was given up.
   Status status() const EXCLUDES(mutex_);
@@ -75,7 +74,7 @@ class RequestArena {
  private:
   static constexpr size_t kFirstSweep = 64;
 
-  const std::shared_ptr<std::atomic<bool>> given_up_;
+  const std::shared_ptr<CancelToken> given_up_;
   const CallContext context_;
   const size_t instance_count_;
   const std::shared_ptr<ByteAccount> account_;
