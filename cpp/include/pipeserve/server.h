@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pipeserve/agent.h"
+#include "pipeserve/host_lock.h"
 #include "pipeserve/pending_call.h"
 #include "pipeserve/servable.h"
 #include "pipeserve/status.h"
@@ -99,10 +100,13 @@ class Server {
 
   // Runs a method of a loaded servable: what PipelineServable.run does inside a pipeline, on the
   // calling thread. One result per instance. Inside a pipeline function the request's deadline
-  // holds. Errors: kNotFound ("Not support method fun9"), kInvalidArgument, kUnavailable.
+  // holds. `held` is what the calling thread holds, if anything: it is given up while the call may
+  // take long, or wait, and kept through a graph of this process that lately took next to no time.
+  // Errors: kNotFound ("Not support method fun9"), kInvalidArgument, kUnavailable.
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& servable, uint64_t version,
                                                   const std::string& method,
-                                                  std::vector<Instance> instances);
+                                                  std::vector<Instance> instances,
+                                                  HostLock* held = nullptr);
 
   // The same on another thread, so that a pipeline function can fan out: calls begin in the order
   // in which they are submitted. Errors: those of RunMethod(); kResourceExhausted (too many wait);

@@ -10,6 +10,7 @@
 #include "base/cancel_token.h"
 #include "base/clock.h"
 #include "graph/graph.h"
+#include "pipeserve/host_lock.h"
 #include "pipeserve/tensor.h"
 
 namespace pipeserve {
@@ -21,6 +22,8 @@ struct CallContext {
   // Raised once nobody waits for the result: a call that still waits, for its turn or for others,
   // returns. Null: never.
   std::shared_ptr<CancelToken> cancelled = nullptr;
+  // What the calling thread holds, for the scheduler to give up during the call. Null: nothing.
+  HostLock* host_lock = nullptr;
 
   bool is_cancelled() const { return cancelled != nullptr && cancelled->raised(); }
 };
@@ -35,6 +38,10 @@ class Executor {
   virtual int graph_count() const = 0;
   // `graph` is in [0, graph_count()). The reference lives as long as the executor.
   virtual const GraphSignature& signature(GraphId graph) const = 0;
+
+  // Whether Run() computes `graph` on the calling thread and its helpers and waits for nobody else,
+  // neither for other calls nor for other processes.
+  virtual bool RunsAlone(GraphId /*graph*/) const { return false; }
 
   // Runs `graph` on `inputs`, in signature order, and replaces `outputs`, whose capacity is reused.
   // Inputs are borrowed, never written. Input shapes may differ from the signature when the byte

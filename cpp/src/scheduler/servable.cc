@@ -70,7 +70,7 @@ class Servable::Impl {
   void Submit(const std::string& name, std::vector<Instance> instances, RequestInfo info,
               Done done);
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
-                                                  std::vector<Instance> instances);
+                                                  std::vector<Instance> instances, HostLock* held);
   Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& method,
                                                     std::vector<Instance> instances);
 
@@ -147,15 +147,17 @@ void Servable::Impl::Submit(const std::string& name, std::vector<Instance> insta
 }
 
 Result<std::vector<Result<Instance>>> Servable::Impl::RunMethod(const std::string& method,
-                                                                std::vector<Instance> instances) {
+                                                                std::vector<Instance> instances,
+                                                                HostLock* held) {
   const auto found = methods_.find(method);
   if (found == methods_.end()) return UnknownMethod(method);
   if (instances.empty()) return InvalidArgument("Inputs cannot be empty");
   const RequestArena* const arena = RequestScope::Current();
   if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->status());
   if (!direct_calls_.Enter()) return NotAvailable();
-  std::vector<Result<Instance>> results =
-      found->second.Run(std::move(instances), RequestScope::Context());
+  CallContext context = RequestScope::Context();
+  context.host_lock = held;
+  std::vector<Result<Instance>> results = found->second.Run(std::move(instances), context);
   direct_calls_.Leave();
   return arena == nullptr ? std::move(results) : arena->Charge(std::move(results));
 }
@@ -167,7 +169,7 @@ Result<std::shared_ptr<PendingCall>> Servable::Impl::SubmitMethod(const std::str
   RequestArena* const arena = RequestScope::Current();
   const auto call = std::make_shared<SubmittedCall>(
       arena, [this, method, instances = std::move(instances)]() mutable {
-        return RunMethod(method, std::move(instances));
+        return RunMethod(method, std::move(instances), /*held=*/nullptr);
       });
   if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->AddCall(call));
   if (CallPool::OnPoolThread()) {
@@ -209,8 +211,9 @@ void Servable::Submit(const std::string& callable, std::vector<Instance> instanc
 }
 
 Result<std::vector<Result<Instance>>> Servable::RunMethod(const std::string& method,
-                                                          std::vector<Instance> instances) {
-  return impl_->RunMethod(method, std::move(instances));
+                                                          std::vector<Instance> instances,
+                                                          HostLock* held) {
+  return impl_->RunMethod(method, std::move(instances), held);
 }
 
 Result<std::shared_ptr<PendingCall>> Servable::SubmitMethod(const std::string& method,

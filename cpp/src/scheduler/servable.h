@@ -62,7 +62,8 @@ class Servable {
   // has begun can finish.
   // Errors: kNotFound, kInvalidArgument, kUnavailable; why the request was given up.
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
-                                                  std::vector<Instance> instances);
+                                                  std::vector<Instance> instances,
+                                                  HostLock* held = nullptr);
 
   // The same on another thread, beside whatever else the caller does; calls begin in the order in
   // which they were submitted. Without a request it runs until it is done or Stop() is called.

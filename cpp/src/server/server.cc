@@ -244,9 +244,10 @@ Result<std::string> Server::StartRest(const ListenOptions& options) {
 
 Result<std::vector<Result<Instance>>> Server::RunMethod(const std::string& servable,
                                                         uint64_t version, const std::string& method,
-                                                        std::vector<Instance> instances) {
+                                                        std::vector<Instance> instances,
+                                                        HostLock* held) {
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
-  return found->RunMethod(method, std::move(instances));
+  return found->RunMethod(method, std::move(instances), held);
 }
 
 Result<std::shared_ptr<PendingCall>> Server::SubmitMethod(const std::string& servable,
