@@ -121,6 +121,12 @@ class Binding:
 
     server: _core.Server
     version: int
+    calls: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    """The methods that have been called, by name."""
+
+    def bind(self, servable: str, method: str) -> Callable[..., Any]:
+        """What runs a method with its arguments."""
+        return self.calls.setdefault(method, self.server.method(servable, self.version, method))
 
 
 @dataclass(slots=True)

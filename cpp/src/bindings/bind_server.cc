@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bindings/bind.h"
+#include "bindings/bound_method.h"
 #include "bindings/convert.h"
 #include "bindings/errors.h"
 #include "bindings/gil.h"
@@ -90,55 +92,6 @@ std::string StartRest(Server& server, std::string address, size_t max_message_by
   return Unwrap(WithoutGil([&] { return server.StartRest(options); }));
 }
 
-// The only argument being a list, each of its items is an instance; else the arguments are one.
-bool IsListForm(const py::tuple& args) {
-  return args.size() == 1 && PyList_Check(PyTuple_GET_ITEM(args.ptr(), 0));
-}
-
-std::vector<Instance> ToInstances(const py::tuple& args) {
-  std::vector<Instance> instances;
-  if (IsListForm(args)) {
-    for (py::handle value : py::list(args[0])) instances.push_back({Unwrap(ToTensor(value))});
-    return instances;
-  }
-  Instance instance;
-  instance.reserve(args.size());
-  for (py::handle value : args) instance.push_back(Unwrap(ToTensor(value)));
-  instances.push_back(std::move(instance));
-  return instances;
-}
-
-constexpr std::string_view kRunContext = "Run failed";
-
-std::vector<Instance> CheckedInstances(const py::tuple& args) {
-  Housekeeper::Global().ReleaseWaiting();
-  std::vector<Instance> instances = ToInstances(args);
-  if (instances.empty()) Unwrap(InvalidArgument("Inputs cannot be empty").WithContext(kRunContext));
-  return instances;
-}
-
-// What run() returns for arguments in list form or as they are. Raises the first error.
-py::object ToReturned(const Result<PendingCall::Results>& results, bool list_form) {
-  Unwrap(results.status().WithContext(kRunContext));
-  py::list values;
-  for (const Result<Instance>& result : *results) {
-    Unwrap(result.status().WithContext(kRunContext));
-    values.append(ToTuple(*result));
-  }
-  if (list_form) return values;
-  const auto outputs = py::reinterpret_borrow<py::tuple>(values[0]);
-  return outputs.size() == 1 ? py::object(outputs[0]) : py::object(outputs);
-}
-
-py::object Run(Server& server, const std::string& servable, uint64_t version,
-               const std::string& method, const py::tuple& args) {
-  std::vector<Instance> instances = CheckedInstances(args);
-  const auto results =
-      WithoutGil([&] { return server.RunMethod(servable, version, method, std::move(instances)); });
-  Housekeeper::Global().ReleaseWaiting();  // The arguments, which the core has just let go.
-  return ToReturned(results, IsListForm(args));
-}
-
 // A pending call as Python sees it. Python keeps the last reference, and drops it without the GIL.
 struct CallFuture {
   std::shared_ptr<PendingCall> call;
@@ -147,11 +100,13 @@ struct CallFuture {
 
 CallFuture Submit(Server& server, const std::string& servable, uint64_t version,
                   const std::string& method, const py::tuple& args) {
-  std::vector<Instance> instances = CheckedInstances(args);
+  Housekeeper::Global().ReleaseWaiting();
+  const std::span items(&PyTuple_GET_ITEM(args.ptr(), 0), args.size());
+  std::vector<Instance> instances = ToInstances(items);
   Result<std::shared_ptr<PendingCall>> call = WithoutGil(
       [&] { return server.SubmitMethod(servable, version, method, std::move(instances)); });
-  Unwrap(call.status().WithContext(kRunContext));
-  return {*std::move(call), IsListForm(args)};
+  Unwrap(call.status().WithContext("Run failed"));
+  return {*std::move(call), IsListForm(items)};
 }
 
 // False at the timeout; none waits for ever.
@@ -216,7 +171,7 @@ void BindServer(py::module_& m) {
            py::arg("max_message_bytes"), py::arg("ssl"))
       .def("start_rest", &StartRest, py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"), py::arg("http_status_codes"))
-      .def("run", &Run, py::arg("servable"), py::arg("version"), py::arg("method"), py::arg("args"))
+      .def("method", &BindMethod, py::arg("servable"), py::arg("version"), py::arg("method"))
       .def("submit", &Submit, py::arg("servable"), py::arg("version"), py::arg("method"),
            py::arg("args"))
       .def("stop", [](Server& server) { WithoutGil([&] { server.Stop(); }); });

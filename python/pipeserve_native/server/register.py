@@ -247,7 +247,10 @@ class PipelineServable:
         passed and CancelledError once its client has left.
         """
         binding = self._registry.binding or self._not_bound()
-        return binding.server.run(self._registry.name, binding.version, self._method, args)
+        call = binding.calls.get(self._method)
+        if call is None:
+            call = binding.bind(self._registry.name, self._method)
+        return call(*args)
 
     def submit(self, *args: Any) -> CallFuture:
         """Like ``run``, but does not wait: the method runs on a thread of the core meanwhile.
