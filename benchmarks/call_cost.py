@@ -144,9 +144,26 @@ def measure(folder: Path, graph: str, rounds: int, batches: int) -> dict[str, fl
 def show(graph: str, medians: dict[str, float]) -> None:
     """Prints what one graph gave."""
     native = medians["native"]
-    print(f"{graph}: native {native:.2f} us a call")
+    print(f"call cost, {graph}: native {native:.2f} us a call")
     for kind, median in list(medians.items())[1:]:
-        print(f"{graph}: {kind} {median:.2f} us, {median - native:.2f} us more", flush=True)
+        print(
+            f"call cost, {graph}: {kind} {median:.2f} us, {median - native:.2f} us more", flush=True
+        )
+
+
+def measure_all(rounds: int, batches: int) -> dict[str, dict[str, float]]:
+    """Measures and prints each graph, on one core."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, [max(cores)])
+    results = {}
+    try:
+        for graph in GRAPHS:
+            with tempfile.TemporaryDirectory(prefix="pipeserve-bench-") as name:
+                results[graph] = measure(Path(name), graph, rounds, batches)
+            show(graph, results[graph])
+    finally:
+        os.sched_setaffinity(0, cores)
+    return results
 
 
 def main() -> int:
@@ -159,12 +176,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.serve:
         return serve(*options.serve)
-    os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
-    results = {}
-    for graph in GRAPHS:
-        with tempfile.TemporaryDirectory(prefix="pipeserve-bench-") as name:
-            results[graph] = measure(Path(name), graph, options.rounds, options.batches)
-        show(graph, results[graph])
+    results = measure_all(options.rounds, options.batches)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return 0
