@@ -20,12 +20,7 @@ namespace pipeserve::bindings {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Seconds = std::chrono::duration<double>;
 using ServerPtr = std::unique_ptr<Server, DeleteWithoutGil>;
-
-std::chrono::milliseconds ToMilliseconds(double seconds) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(Seconds(seconds));
-}
 
 ServerPtr MakeServer(int max_inflight, size_t max_enqueued_requests, size_t max_enqueued_bytes,
                      double max_request_seconds) {
