@@ -21,7 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import call_cost
 import load
+import overload
 from servers import Server, Workload, distributed_server, echo_server, local_server
 
 import pipeserve_native
@@ -215,6 +217,9 @@ def main() -> int:
             results["growth"] = growth_tables(folder, options)
             for title, table in results["growth"].items():
                 show(f"growth: {title}", table)
+            note("call cost, overload")
+            results["call_cost_us"] = call_cost.measure_all(rounds=5, batches=100)
+            results["overload"] = overload.measure_all(folder / "overload", rounds=3, seconds=1)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return 0

@@ -19,6 +19,8 @@ class HostFunction {
  public:
   virtual ~HostFunction() = default;
   virtual const std::string& name() const = 0;
+  // Whether Call() takes the HostLock: a thread that holds it keeps it then.
+  virtual bool takes_host_lock() const { return false; }
 
   // One result per instance, in order. A per-instance function is called once for each; a
   // generator function sees all of them. An exception becomes kInternal (or the code it carries)

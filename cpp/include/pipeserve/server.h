@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pipeserve/agent.h"
+#include "pipeserve/host_lock.h"
 #include "pipeserve/pending_call.h"
 #include "pipeserve/resident_tensor.h"
 #include "pipeserve/servable.h"
@@ -101,12 +102,15 @@ class Server {
   // Runs a method of a loaded servable: what PipelineServable.run does inside a pipeline, on the
   // calling thread. One result per instance. Inside a pipeline function the request's deadline
   // holds. `residents` are the handles whose tensors are among the values: the call runs only where
-  // they were kept. Errors: kNotFound ("Not support method fun9"), kInvalidArgument (also a
-  // resident of another servable), kUnavailable; those of ResidentTensor::Fetch().
+  // they were kept. `held` is what the calling thread holds, if anything: it is given up while the
+  // call may take long, or wait, and kept through a graph of this process that lately took next to
+  // no time. Errors: kNotFound ("Not support method fun9"), kInvalidArgument (also a resident of
+  // another servable), kUnavailable; those of ResidentTensor::Fetch().
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& servable, uint64_t version,
                                                   const std::string& method,
                                                   std::vector<Instance> instances,
-                                                  const ResidentTensors& residents = {});
+                                                  const ResidentTensors& residents = {},
+                                                  HostLock* held = nullptr);
 
   // The same, but the outputs stay where they are and handles to them come back. Only on a thread
   // that works for a request, whose end frees them. Errors: those of RunMethod();
@@ -115,7 +119,8 @@ class Server {
                                                           uint64_t version,
                                                           const std::string& method,
                                                           std::vector<Instance> instances,
-                                                          const ResidentTensors& residents = {});
+                                                          const ResidentTensors& residents = {},
+                                                          HostLock* held = nullptr);
 
   // The same on another thread, so that a pipeline function can fan out: calls begin in the order
   // in which they are submitted. Errors: those of RunMethod(); kResourceExhausted (too many wait);

@@ -90,10 +90,12 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
     Queue(Encode(call));
   }
   uint64_t answered() const override { return replies_.answered(); }
-  Status Await(uint64_t sequence, Deadline deadline) override {
-    return replies_.Await(sequence, deadline);
+  Status Await(uint64_t sequence, const CallContext& context) override {
+    return replies_.Await(sequence, context);
   }
+  void Wake() override { replies_.Wake(); }
   RankReply Take(uint64_t sequence) override { return replies_.Take(sequence); }
+  void Drop(uint64_t sequence) override { replies_.Drop(sequence); }
 
   void FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses,
                  bool shared_memory) override {

@@ -73,10 +73,16 @@ class Lane {
 
   // The newest call that has been answered, and with it all before; 0 before the first.
   virtual uint64_t answered() const = 0;
-  // Returns when `sequence` has been answered. Errors: kDeadlineExceeded; the reason of Close().
-  virtual Status Await(uint64_t sequence, Deadline deadline) = 0;
+  // Returns when `sequence` has been answered. Errors: kDeadlineExceeded and kCancelled (as
+  // `context` says); the reason of Close().
+  virtual Status Await(uint64_t sequence, const CallContext& context) = 0;
+  // Lets all who wait look whether they have been cancelled.
+  virtual void Wake() = 0;
   // The answer, once: after a successful Await(), and before kCallWindow later calls are sent.
   virtual RankReply Take(uint64_t sequence) = 0;
+  // Instead of Take(): nobody wants the answer, which goes as soon as it has come and somebody
+  // looks at answered().
+  virtual void Drop(uint64_t sequence) = 0;
 
   // Ends the connection to the rank, which learns `reason`, and every wait. The first reason stays.
   virtual void Close(const Status& reason) = 0;

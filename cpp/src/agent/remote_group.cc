@@ -41,6 +41,25 @@ struct RemoteGroup::Call {
   }
 };
 
+// The right to send, of one call at a time.
+class RemoteGroup::Turn {
+ public:
+  // The turn has been taken.
+  explicit Turn(RemoteGroup* group) : group_(*group) {}
+  ~Turn() {
+    {
+      MutexLock lock(group_.mutex_);
+      group_.turn_taken_ = false;
+    }
+    group_.room_.NotifyAll();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  RemoteGroup& group_;
+};
+
 RemoteGroup::RemoteGroup(RemoteGroupOptions options)
     : options_(std::move(options)),
       not_ready_(Unavailable(StrCat(options_.servable_name, ": the agents are not ready"))),
@@ -82,8 +101,11 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
     return DeadlineExceeded(
         StrCat(options_.servable_name, ": the deadline passed before graph ", graph, " ran"));
   }
+  const CancelListener listener(context.cancelled.get(), [this] { WakeAll(); });
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call, Submit(graph, inputs, context));
-  const Status status = Await(*call, context.deadline, outputs);
+  const Status status = Await(*call, context, outputs);
+  // Only the last rank's answer has bytes.
+  if (!status.ok()) call->lanes->back()->Drop(call->sequence);
   {
     MutexLock lock(mutex_);
     waited_for_.erase(call->sequence);
@@ -93,11 +115,24 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
   return status;
 }
 
+// A request has been given up: whoever waits looks whether it is the own one.
+void RemoteGroup::WakeAll() {
+  LanesPtr lanes;
+  {
+    MutexLock lock(mutex_);
+    lanes = lanes_;
+  }
+  room_.NotifyAll();
+  if (lanes == nullptr) return;  // All lanes are closed, so nobody waits at them.
+  for (const std::shared_ptr<Lane>& lane : *lanes) lane->Wake();
+}
+
 Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
                                                                std::span<const Tensor> inputs,
                                                                const CallContext& context) {
   auto call = std::make_shared<Call>(graph, inputs);
-  MutexLock send_lock(send_mutex_);
+  PIPESERVE_RETURN_IF_ERROR(TakeTurn(graph, context));
+  const Turn turn(this);
   PIPESERVE_RETURN_IF_ERROR(AwaitRoom(call.get(), context));
   bool wake_watcher = false;
   {
@@ -116,16 +151,27 @@ Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
   return call;
 }
 
+Status RemoteGroup::TakeTurn(GraphId graph, const CallContext& context) {
+  MutexLock lock(mutex_);
+  while (turn_taken_) {
+    if (context.is_cancelled() || context.deadline.HasPassed()) return NobodyWaits(graph, context);
+    room_.WaitUntil(mutex_, context.deadline);
+  }
+  turn_taken_ = true;
+  return OkStatus();
+}
+
 // Numbers the call once the group can take it.
 Status RemoteGroup::AwaitRoom(Call* call, const CallContext& context) {
-  const Deadline deadline = context.deadline;
   uint64_t first = 0;
   {
     MutexLock lock(mutex_);
     call->sequence = last_sequence_ + 1;
     while (!waited_for_.empty() && waited_for_.begin()->first + kCallWindow <= call->sequence) {
-      if (room_.WaitUntil(mutex_, deadline) || !deadline.HasPassed()) continue;
-      return RequestIsLate(call->graph);
+      if (context.is_cancelled() || context.deadline.HasPassed()) {
+        return NobodyWaits(call->graph, context);
+      }
+      room_.WaitUntil(mutex_, context.deadline);
     }
     if (lanes_ == nullptr) return not_ready_;
     if (context.residence.value_or(epoch_) != epoch_) {
@@ -140,8 +186,8 @@ Status RemoteGroup::AwaitRoom(Call* call, const CallContext& context) {
   if (call->sequence < first + kMaxLag) return OkStatus();
   for (size_t rank = 0; rank < call->lanes->size(); ++rank) {
     Lane& lane = *(*call->lanes)[rank];
-    const Status waited = lane.Await(call->sequence - kMaxLag, deadline);
-    if (!waited.ok()) return Explain(*call, static_cast<int>(rank), waited);
+    const Status waited = lane.Await(call->sequence - kMaxLag, context);
+    if (!waited.ok()) return Explain(*call, static_cast<int>(rank), waited, context);
   }
   return OkStatus();
 }
@@ -160,14 +206,15 @@ void RemoteGroup::Send(Call* call) {
 
 // The last rank comes first: only its outputs are wanted. The others matter to who waits for all,
 // and to explain an error: a rank that was only drawn into the failure of another says kAborted.
-Status RemoteGroup::Await(const Call& call, Deadline deadline, std::vector<Tensor>* outputs) {
+Status RemoteGroup::Await(const Call& call, const CallContext& context,
+                          std::vector<Tensor>* outputs) {
   Status error;
   bool in_step = true;
   for (size_t rank = call.lanes->size(); rank-- > 0;) {
     Lane& lane = *(*call.lanes)[rank];
-    const Status waited = lane.Await(call.sequence, deadline);
+    const Status waited = lane.Await(call.sequence, context);
     if (!waited.ok()) {
-      if (error.ok()) return Explain(call, static_cast<int>(rank), waited);
+      if (error.ok()) return Explain(call, static_cast<int>(rank), waited, context);
       break;
     }
     RankReply reply = lane.Take(call.sequence);
@@ -202,10 +249,11 @@ Status RemoteGroup::CheckOutputs(GraphId graph, const std::vector<Tensor>& outpu
 }
 
 // Why a wait for `rank` came to nothing.
-Status RemoteGroup::Explain(const Call& call, int rank, const Status& wait_error) {
-  if (wait_error.code() == StatusCode::kDeadlineExceeded && !EpochHasEnded(call)) {
-    return RequestIsLate(call.graph);
-  }
+Status RemoteGroup::Explain(const Call& call, int rank, const Status& wait_error,
+                            const CallContext& context) {
+  const bool nobody_waits = wait_error.code() == StatusCode::kDeadlineExceeded ||
+                            wait_error.code() == StatusCode::kCancelled;
+  if (nobody_waits && !EpochHasEnded(call)) return NobodyWaits(call.graph, context);
   OnClosed(rank, call.epoch, wait_error);  // Unless others have already told better.
   MutexLock lock(mutex_);
   return call.epoch_ended ? call.error : not_ready_;
@@ -304,7 +352,11 @@ Status RemoteGroup::RankError(int rank, GraphId graph, const Status& status) con
       options_.servable_name, ": Error happened on get result of rank ", rank, ": graph ", graph));
 }
 
-Status RemoteGroup::RequestIsLate(GraphId graph) const {
+Status RemoteGroup::NobodyWaits(GraphId graph, const CallContext& context) const {
+  if (!context.deadline.HasPassed()) {
+    return Cancelled(
+        StrCat(options_.servable_name, ": the request was given up while graph ", graph, " ran"));
+  }
   return DeadlineExceeded(StrCat(options_.servable_name, ": graph ", graph,
                                  " has not finished before the request's deadline"));
 }

@@ -29,8 +29,8 @@ struct RemoteGroupOptions {
 };
 
 // Lives through epochs: between two of them calls fail with kUnavailable. Several calls may be in
-// flight; all ranks get them in one order. A call whose request runs out of time is answered early,
-// and its late result is dropped.
+// flight; all ranks get them in one order. A call whose request is given up, or runs out of time,
+// is answered at once; it goes on on all ranks, and what it gives is dropped.
 //
 // Ranks whose outputs nobody waits for may lag behind by at most kMaxLag calls. What fails on one
 // of them ends the epoch, or fails the next call.
@@ -69,17 +69,20 @@ class RemoteGroup final : public Executor {
 
  private:
   struct Call;
+  class Turn;
   using Lanes = std::vector<std::shared_ptr<Lane>>;
   using LanesPtr = std::shared_ptr<const Lanes>;
 
   Result<std::shared_ptr<Call>> Submit(GraphId graph, std::span<const Tensor> inputs,
                                        const CallContext& context);
+  Status TakeTurn(GraphId graph, const CallContext& context);
   Status AwaitRoom(Call* call, const CallContext& context);
   void Send(Call* call);
-  Status Await(const Call& call, Deadline deadline, std::vector<Tensor>* outputs);
+  Status Await(const Call& call, const CallContext& context, std::vector<Tensor>* outputs);
+  void WakeAll();
   Status CheckOutputs(GraphId graph, const std::vector<Tensor>& outputs) const;
   Status EndOutOfStep(const Call& call, const Status& error);
-  Status Explain(const Call& call, int rank, const Status& wait_error);
+  Status Explain(const Call& call, int rank, const Status& wait_error, const CallContext& context);
   bool EpochHasEnded(const Call& call) const;
 
   LanesPtr FailCalls(uint64_t epoch, const Status& reason) REQUIRES(mutex_);
@@ -90,12 +93,14 @@ class RemoteGroup final : public Executor {
   Status AwaitTrouble() REQUIRES(mutex_);
   Status LateRank(const Call& call) const;
   Status RankError(int rank, GraphId graph, const Status& status) const;
-  Status RequestIsLate(GraphId graph) const;
+  Status NobodyWaits(GraphId graph, const CallContext& context) const;
 
   const RemoteGroupOptions options_;
-  Mutex send_mutex_;  // Held from numbering a call until all lanes have it; before mutex_.
   mutable Mutex mutex_;
-  CondVar room_;  // Somebody has stopped waiting for a call.
+  CondVar room_;  // A turn has ended, or somebody has stopped waiting for a call.
+  // A flag and not a held lock, so that who waits for it can be called away. It lasts from
+  // numbering a call until all lanes have it.
+  bool turn_taken_ GUARDED_BY(mutex_) = false;
   uint64_t last_sequence_ GUARDED_BY(mutex_) = 0;
   uint64_t epoch_ GUARDED_BY(mutex_) = 0;           // The newest that began or ended.
   uint64_t first_sequence_ GUARDED_BY(mutex_) = 0;  // Of that epoch.

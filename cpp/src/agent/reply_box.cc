@@ -13,12 +13,15 @@ void ReplyBox::Sent(uint64_t sequence) {
 }
 
 bool ReplyBox::Put(RankReply reply) {
+  std::vector<Tensor> unused;  // Goes without the lock.
   {
     MutexLock lock(mutex_);
     if (unanswered_.empty() || reply.sequence != unanswered_.front()) return false;
     unanswered_.pop_front();
     answered_ = reply.sequence;
-    replies_[reply.sequence % kCallWindow] = std::move(reply);
+    const size_t slot = reply.sequence % kCallWindow;
+    if (dropped_[slot] == reply.sequence) unused = std::exchange(reply.outputs, {});
+    replies_[slot] = std::move(reply);
   }
   changed_.NotifyAll();
   return true;
@@ -29,15 +32,22 @@ uint64_t ReplyBox::answered() const {
   return answered_;
 }
 
-Status ReplyBox::Await(uint64_t sequence, Deadline deadline) {
+Status ReplyBox::Await(uint64_t sequence, const CallContext& context) {
   MutexLock lock(mutex_);
   while (answered_ < sequence) {
     if (!closed_.ok()) return closed_;
-    if (changed_.WaitUntil(mutex_, deadline) || !deadline.HasPassed()) continue;
+    if (context.is_cancelled()) return Cancelled(StrCat("nobody waits for call ", sequence));
+    if (changed_.WaitUntil(mutex_, context.deadline) || !context.deadline.HasPassed()) continue;
     if (answered_ >= sequence) break;
     return DeadlineExceeded(StrCat("call ", sequence, " has not been answered in time"));
   }
   return OkStatus();
+}
+
+void ReplyBox::Wake() {
+  // Under the lock, so that nobody is between its look and its sleep.
+  MutexLock lock(mutex_);
+  changed_.NotifyAll();
 }
 
 RankReply ReplyBox::Take(uint64_t sequence) {
@@ -45,6 +55,14 @@ RankReply ReplyBox::Take(uint64_t sequence) {
   RankReply& reply = replies_[sequence % kCallWindow];
   PIPESERVE_DCHECK(reply.sequence == sequence);
   return std::exchange(reply, {});
+}
+
+void ReplyBox::Drop(uint64_t sequence) {
+  std::vector<Tensor> unused;  // Goes without the lock.
+  MutexLock lock(mutex_);
+  const size_t slot = sequence % kCallWindow;
+  dropped_[slot] = sequence;
+  if (replies_[slot].sequence == sequence) unused = std::exchange(replies_[slot].outputs, {});
 }
 
 void ReplyBox::Close(const Status& reason) {

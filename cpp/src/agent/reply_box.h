@@ -20,8 +20,10 @@ class ReplyBox {
 
   // As in Lane.
   uint64_t answered() const;
-  Status Await(uint64_t sequence, Deadline deadline);
+  Status Await(uint64_t sequence, const CallContext& context);
+  void Wake();
   RankReply Take(uint64_t sequence);
+  void Drop(uint64_t sequence);
   void Close(const Status& reason);
 
  private:
@@ -30,6 +32,7 @@ class ReplyBox {
   std::deque<uint64_t> unanswered_ GUARDED_BY(mutex_);
   uint64_t answered_ GUARDED_BY(mutex_) = 0;
   std::array<RankReply, kCallWindow> replies_ GUARDED_BY(mutex_);
+  std::array<uint64_t, kCallWindow> dropped_ GUARDED_BY(mutex_) = {};  // Sequences.
   Status closed_ GUARDED_BY(mutex_);
 };
 

@@ -16,7 +16,9 @@ ShmLane::ShmLane(ShmRingMemory ring, std::shared_ptr<ShmSpace> space, std::share
       signatures_(std::move(signatures)) {}
 
 void ShmLane::Send(const RankCall& call) {
-  Slot slot{.sequence = call.sequence, .over_stream = false, .graph = call.graph, .outputs = {}};
+  Slot slot;
+  slot.sequence = call.sequence;
+  slot.graph = call.graph;
   uint64_t no_sequence = 0;
   ring_->first_sequence.compare_exchange_strong(no_sequence, call.sequence,
                                                 std::memory_order_release);
@@ -74,36 +76,45 @@ bool ShmLane::HasAnswered(uint64_t sequence, bool over_stream) const {
 }
 
 uint64_t ShmLane::answered() const {
+  std::vector<std::vector<Buffer>> unused;  // Go without the lock.
   MutexLock lock(mutex_);
-  while (answered_ < sent_ &&
-         HasAnswered(answered_ + 1, slots_[(answered_ + 1) % kCallWindow].over_stream)) {
+  while (answered_ < sent_) {
+    Slot& next = slots_[(answered_ + 1) % kCallWindow];
+    if (!HasAnswered(answered_ + 1, next.over_stream)) break;
     ++answered_;
+    if (next.dropped) unused.push_back(std::exchange(next.outputs, {}));
   }
   return answered_;
 }
 
-Status ShmLane::Await(uint64_t sequence, Deadline deadline) {
+Status ShmLane::Await(uint64_t sequence, const CallContext& context) {
   bool over_stream = false;
   {
     MutexLock lock(mutex_);
     if (sequence <= answered_) return OkStatus();
     over_stream = slots_[sequence % kCallWindow].over_stream;
   }
-  return over_stream ? stream_->Await(sequence, deadline) : AwaitReply(sequence, deadline);
+  return over_stream ? stream_->Await(sequence, context) : AwaitReply(sequence, context);
 }
 
-Status ShmLane::AwaitReply(uint64_t sequence, Deadline deadline) {
+Status ShmLane::AwaitReply(uint64_t sequence, const CallContext& context) {
   Doorbell& bell = ring_->replies[sequence % kCallWindow].answered;
   bool in_time = true;
   while (true) {
     const uint32_t seen = bell.value();
     if (HasAnswered(sequence, /*over_stream=*/false)) return OkStatus();
     if (const Status closed = this->closed(); !closed.ok()) return closed;
+    if (context.is_cancelled()) return Cancelled(StrCat("nobody waits for call ", sequence));
     if (!in_time) {
       return DeadlineExceeded(StrCat("call ", sequence, " has not been answered in time"));
     }
-    in_time = bell.WaitWhile(seen, deadline);
+    in_time = bell.WaitWhile(seen, context.deadline);
   }
+}
+
+void ShmLane::Wake() {
+  for (ShmReply& reply : ring_->replies) reply.answered.Ring();
+  stream_->Wake();
 }
 
 RankReply ShmLane::Take(uint64_t sequence) {
@@ -123,6 +134,20 @@ RankReply ShmLane::Take(uint64_t sequence) {
   reply.status =
       ReadReply(ring_->replies[sequence % kCallWindow], graph, std::move(buffers), &reply.outputs);
   return reply;
+}
+
+void ShmLane::Drop(uint64_t sequence) {
+  std::vector<Buffer> unused;  // Goes without the lock.
+  bool over_stream = false;
+  {
+    MutexLock lock(mutex_);
+    Slot& slot = slots_[sequence % kCallWindow];
+    if (slot.sequence != sequence) return;
+    over_stream = slot.over_stream;
+    slot.dropped = true;
+    if (sequence <= answered_) unused = std::exchange(slot.outputs, {});
+  }
+  if (over_stream) stream_->Drop(sequence);
 }
 
 // The agent may change what lies in `posted` at any time, so every value is read once.

@@ -21,8 +21,10 @@ class ShmLane final : public Lane {
   std::optional<Buffer> MakeRoom(size_t bytes) override { return space_->MakeRoom(bytes); }
   void Send(const RankCall& call) override;
   uint64_t answered() const override;
-  Status Await(uint64_t sequence, Deadline deadline) override;
+  Status Await(uint64_t sequence, const CallContext& context) override;
+  void Wake() override;
   RankReply Take(uint64_t sequence) override;
+  void Drop(uint64_t sequence) override;
   void Close(const Status& reason) override;
 
  private:
@@ -30,12 +32,13 @@ class ShmLane final : public Lane {
     uint64_t sequence = 0;
     bool over_stream = false;
     GraphId graph = 0;
-    std::vector<Buffer> outputs;
+    bool dropped = false;
+    std::vector<Buffer> outputs;  // The rank writes here until it has answered.
   };
 
   bool Post(const RankCall& call, Slot* slot);
   bool HasAnswered(uint64_t sequence, bool over_stream) const;
-  Status AwaitReply(uint64_t sequence, Deadline deadline);
+  Status AwaitReply(uint64_t sequence, const CallContext& context);
   Status ReadReply(const ShmReply& posted, GraphId graph, std::vector<Buffer> buffers,
                    std::vector<Tensor>* outputs) const;
   Status closed() const;
@@ -48,7 +51,7 @@ class ShmLane final : public Lane {
   mutable Mutex mutex_;
   uint64_t sent_ GUARDED_BY(mutex_) = 0;
   mutable uint64_t answered_ GUARDED_BY(mutex_) = 0;
-  std::array<Slot, kCallWindow> slots_ GUARDED_BY(mutex_);
+  mutable std::array<Slot, kCallWindow> slots_ GUARDED_BY(mutex_);
   Status closed_ GUARDED_BY(mutex_);
 };
 

@@ -19,10 +19,13 @@ void BindHousekeeper(pybind11::module_& m);
 // Waits are cut into steps of this length, so that Ctrl-C is seen between them.
 inline constexpr std::chrono::milliseconds kWaitStep{100};
 
-// Python counts in seconds.
-inline std::chrono::nanoseconds ToDuration(double seconds) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-      std::chrono::duration<double>(seconds));
+// Python counts in seconds. What is finer than the result is cut off.
+template <typename Duration = std::chrono::nanoseconds>
+Duration ToDuration(double seconds) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+inline std::chrono::milliseconds ToMilliseconds(double seconds) {
+  return ToDuration<std::chrono::milliseconds>(seconds);
 }
 
 // Runs Python's signal handlers; raises what they raise.

@@ -1,6 +1,5 @@
 #include <pybind11/stl.h>
 
-#include <chrono>
 #include <string>
 
 #include "bindings/bind.h"
@@ -12,9 +11,7 @@ namespace pipeserve::bindings {
 namespace {
 
 AgentGroupConfig AcquireConfig(const std::string& address, double timeout) {
-  const std::chrono::duration<double> seconds(timeout);
-  const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(seconds);
-  return Unwrap(WithoutGil([&] { return AcquireAgentConfig(address, wait); }));
+  return Unwrap(WithoutGil([&] { return AcquireAgentConfig(address, ToMilliseconds(timeout)); }));
 }
 
 void ReportFailure(const std::string& address, const std::string& reason) {

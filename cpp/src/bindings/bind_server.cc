@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bindings/bind.h"
+#include "bindings/bound_method.h"
 #include "bindings/convert.h"
 #include "bindings/errors.h"
 #include "bindings/gil.h"
@@ -18,12 +20,7 @@ namespace pipeserve::bindings {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Seconds = std::chrono::duration<double>;
 using ServerPtr = std::unique_ptr<Server, DeleteWithoutGil>;
-
-std::chrono::milliseconds ToMilliseconds(double seconds) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(Seconds(seconds));
-}
 
 ServerPtr MakeServer(int max_inflight, size_t max_enqueued_requests, size_t max_enqueued_bytes,
                      double max_request_seconds) {
@@ -90,82 +87,6 @@ std::string StartRest(Server& server, std::string address, size_t max_message_by
   return Unwrap(WithoutGil([&] { return server.StartRest(options); }));
 }
 
-// The only argument being a list, each of its items is an instance; else the arguments are one.
-bool IsListForm(const py::tuple& args) {
-  return args.size() == 1 && PyList_Check(PyTuple_GET_ITEM(args.ptr(), 0));
-}
-
-constexpr std::string_view kRunContext = "Run failed";
-
-// What run() is given, for the core.
-struct Arguments {
-  std::vector<Instance> instances;
-  ResidentTensors residents;  // Whose tensors are among the values.
-};
-
-Tensor ToArgument(py::handle value, ResidentTensors* residents) {
-  if (py::isinstance<py::array>(value)) return Unwrap(ToTensor(value));
-  auto resident = ToResident(value);
-  if (resident == nullptr) return Unwrap(ToTensor(value));
-  Result<Tensor> tensor = resident->Fetch();
-  Unwrap(tensor.status().WithContext(kRunContext));
-  residents->push_back(std::move(resident));
-  return *std::move(tensor);
-}
-
-Arguments ToArguments(const py::tuple& args) {
-  Arguments arguments;
-  if (IsListForm(args)) {
-    for (py::handle value : py::list(args[0])) {
-      arguments.instances.push_back({ToArgument(value, &arguments.residents)});
-    }
-    return arguments;
-  }
-  Instance instance;
-  instance.reserve(args.size());
-  for (py::handle value : args) instance.push_back(ToArgument(value, &arguments.residents));
-  arguments.instances.push_back(std::move(instance));
-  return arguments;
-}
-
-Arguments CheckedArguments(const py::tuple& args) {
-  Housekeeper::Global().ReleaseWaiting();
-  Arguments arguments = ToArguments(args);
-  if (arguments.instances.empty()) {
-    Unwrap(InvalidArgument("Inputs cannot be empty").WithContext(kRunContext));
-  }
-  return arguments;
-}
-
-// What run() returns for arguments in list form or as they are: arrays, or handles to what is kept.
-// Raises the first error.
-template <typename Results>
-py::object ToReturned(const Result<Results>& results, bool list_form) {
-  Unwrap(results.status().WithContext(kRunContext));
-  py::list values;
-  for (const auto& result : *results) {
-    Unwrap(result.status().WithContext(kRunContext));
-    values.append(ToTuple(*result));
-  }
-  if (list_form) return values;
-  const auto outputs = py::reinterpret_borrow<py::tuple>(values[0]);
-  return outputs.size() == 1 ? py::object(outputs[0]) : py::object(outputs);
-}
-
-py::object Run(Server& server, const std::string& servable, uint64_t version,
-               const std::string& method, const py::tuple& args, bool keep) {
-  Arguments given = CheckedArguments(args);
-  const auto run = [&](auto function) {
-    const auto results = WithoutGil([&] {
-      return (server.*function)(servable, version, method, std::move(given.instances),
-                                given.residents);
-    });
-    Housekeeper::Global().ReleaseWaiting();  // The arguments, which the core has just let go.
-    return ToReturned(results, IsListForm(args));
-  };
-  return keep ? run(&Server::RunAndKeep) : run(&Server::RunMethod);
-}
-
 // A pending call as Python sees it. Python keeps the last reference, and drops it without the GIL.
 struct CallFuture {
   std::shared_ptr<PendingCall> call;
@@ -175,14 +96,16 @@ struct CallFuture {
 
 CallFuture Submit(Server& server, const std::string& servable, uint64_t version,
                   const std::string& method, const py::tuple& args, bool keep) {
-  Arguments given = CheckedArguments(args);
+  Housekeeper::Global().ReleaseWaiting();
+  const std::span items(&PyTuple_GET_ITEM(args.ptr(), 0), args.size());
+  Arguments given = ToArguments(items);
   const auto submit = keep ? &Server::SubmitAndKeep : &Server::SubmitMethod;
   Result<std::shared_ptr<PendingCall>> call = WithoutGil([&] {
     return (server.*submit)(servable, version, method, std::move(given.instances),
                             std::move(given.residents));
   });
-  Unwrap(call.status().WithContext(kRunContext));
-  return {*std::move(call), IsListForm(args), keep};
+  Unwrap(call.status().WithContext("Run failed"));
+  return {*std::move(call), IsListForm(items), keep};
 }
 
 py::object Returned(const CallFuture& future) {
@@ -249,7 +172,7 @@ void BindServer(py::module_& m) {
            py::arg("max_message_bytes"), py::arg("ssl"))
       .def("start_rest", &StartRest, py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"), py::arg("http_status_codes"))
-      .def("run", &Run, py::arg("servable"), py::arg("version"), py::arg("method"), py::arg("args"),
+      .def("method", &BindMethod, py::arg("servable"), py::arg("version"), py::arg("method"),
            py::arg("keep"))
       .def("submit", &Submit, py::arg("servable"), py::arg("version"), py::arg("method"),
            py::arg("args"), py::arg("keep"))

@@ -1,5 +1,10 @@
 #include "bindings/gil.h"
 
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <utility>
+
 namespace pipeserve::bindings {
 namespace {
 
@@ -30,13 +35,79 @@ class ThreadState {
   PyThreadState* state_ = nullptr;
 };
 
+// Lets one thread at a time wait for the GIL, in the order in which they came: whoever gives the
+// GIL up cannot take it again before those, and wakes one of them at most. Nothing but the GIL is
+// waited for inside, so no code of a user, whatever it does, holds others up here.
+class Turnstile {
+ public:
+  static Turnstile& Global() {
+    static auto* turnstile = new Turnstile;  // Threads may come while the process exits.
+    return *turnstile;
+  }
+
+  // Inside while it lives.
+  class Pass {
+   public:
+    explicit Pass(Turnstile& turnstile) : turnstile_(turnstile) { turnstile_.Enter(); }
+    ~Pass() { turnstile_.Leave(); }
+    Pass(const Pass&) = delete;
+    Pass& operator=(const Pass&) = delete;
+
+   private:
+    Turnstile& turnstile_;
+  };
+
+ private:
+  struct Waiter {
+    std::condition_variable called;
+    bool may_enter = false;
+  };
+
+  void Enter() {
+    std::unique_lock lock(mutex_);
+    if (!std::exchange(taken_, true)) return;
+    Waiter self;
+    waiting_.push_back(&self);
+    while (!self.may_enter) self.called.wait(lock);
+  }
+
+  // Hands over to the next one, so that nobody else can come between.
+  void Leave() {
+    const std::lock_guard lock(mutex_);
+    if (waiting_.empty()) {
+      taken_ = false;
+      return;
+    }
+    Waiter& next = *waiting_.front();
+    waiting_.pop_front();
+    next.may_enter = true;
+    next.called.notify_one();  // Under the lock: after it, the waiter may be gone.
+  }
+
+  std::mutex mutex_;
+  bool taken_ = false;
+  std::deque<Waiter*> waiting_;
+};
+
+void TakeGil(PyThreadState* state) {
+  const Turnstile::Pass pass(Turnstile::Global());
+  PyEval_RestoreThread(state);
+}
+
 }  // namespace
 
 GilGuard::GilGuard() {
   static thread_local ThreadState thread_state;
-  state_ = PyGILState_Ensure();
+  if (PyGILState_Check()) return;
+  TakeGil(PyGILState_GetThisThreadState());
+  took_it_ = true;
 }
 
-GilGuard::~GilGuard() { PyGILState_Release(state_); }
+GilGuard::~GilGuard() {
+  if (took_it_) PyEval_SaveThread();
+}
+
+void GilLock::Release() { state_ = PyEval_SaveThread(); }
+void GilLock::Acquire() { TakeGil(state_); }
 
 }  // namespace pipeserve::bindings

@@ -1,17 +1,19 @@
 // Who holds the GIL: threads of the core take it with GilGuard, threads of Python give it up with
-// WithoutGil while the core works or waits.
+// WithoutGil, or through GilLock, while the core works or waits.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 #include <utility>
 
+#include "pipeserve/host_lock.h"
+
 namespace pipeserve::bindings {
 
 namespace py = pybind11;
 
-// Holds the GIL on a thread of the core. The thread keeps its Python thread state for life, which
-// makes every entry but the first cheap.
+// Holds the GIL on a thread of the core, which may hold it already. The thread keeps its Python
+// thread state for life, which makes every entry but the first cheap.
 class GilGuard {
  public:
   GilGuard();
@@ -20,13 +22,24 @@ class GilGuard {
   GilGuard& operator=(const GilGuard&) = delete;
 
  private:
-  PyGILState_STATE state_;
+  bool took_it_ = false;
+};
+
+// The GIL, held by this thread, for the core to give up.
+class GilLock final : public HostLock {
+ public:
+  void Release() override;
+  void Acquire() override;
+
+ private:
+  PyThreadState* state_ = nullptr;
 };
 
 // Runs `function` with the GIL given up.
 template <typename Function>
 auto WithoutGil(Function&& function) {
-  py::gil_scoped_release release;
+  GilLock lock;
+  const HostLockPause pause(&lock);
   return std::forward<Function>(function)();
 }
 

@@ -28,6 +28,7 @@ class PythonFunction : public HostFunction {
   ~PythonFunction() override { Housekeeper::Global().Release(function_); }
 
   const std::string& name() const override { return name_; }
+  bool takes_host_lock() const final { return true; }
 
   std::vector<Result<Instance>> Call(std::span<const Instance> instances) final {
     const GilGuard gil;

@@ -29,17 +29,19 @@ void Housekeeper::Release(PyObject* object) {
     std::lock_guard lock(mutex_);
     if (closed_) return;
     released_.push_back(object);
+    any_released_.store(true, std::memory_order_relaxed);
     wake = std::exchange(idle_, false);
   }
   if (wake) changed_.notify_one();
 }
 
 void Housekeeper::ReleaseWaiting() {
+  if (!any_released_.load(std::memory_order_relaxed)) return;
   std::vector<PyObject*> released;
   {
     std::lock_guard lock(mutex_);
-    if (released_.empty()) return;
     released.swap(released_);
+    any_released_.store(false, std::memory_order_relaxed);
   }
   for (PyObject* object : released) Py_DECREF(object);
 }

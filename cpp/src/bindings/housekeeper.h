@@ -4,6 +4,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
@@ -51,6 +52,7 @@ class Housekeeper {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<PyObject*> released_;
+  std::atomic<bool> any_released_{false};  // Written under the lock; saves taking it for nothing.
   std::vector<LogRecord> records_;
   size_t dropped_ = 0;
   bool idle_ = false;  // Take() waits without a limit, so a release must wake it.

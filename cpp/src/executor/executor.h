@@ -2,30 +2,36 @@
 // no difference.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "base/cancel_token.h"
 #include "base/clock.h"
 #include "graph/graph.h"
+#include "pipeserve/host_lock.h"
 #include "pipeserve/tensor.h"
 
 namespace pipeserve {
 
 // What a call carries besides its tensors.
 struct CallContext {
-  Deadline deadline;  // Of the request; a call that has started on ranks still finishes there.
+  Deadline deadline = {};  // Of the request; a call that has started on ranks still finishes there.
   uint64_t request_id = 0;  // For logs.
-  // True once nobody waits for the result: a request that still waits need not run. Null: never.
-  std::shared_ptr<const std::atomic<bool>> cancelled = nullptr;
+  // Raised once nobody waits for the result: a call that still waits, for its turn or for others,
+  // returns. Null: never.
+  std::shared_ptr<CancelToken> cancelled = nullptr;
+  // What the calling thread holds, for the scheduler to give up during the call. Null: nothing.
+  HostLock* host_lock = nullptr;
   // The Executor::residence() in which the call must run; without, whichever there is.
   std::optional<uint64_t> residence = {};
   // Where outputs are wanted, in their order; none: nowhere in particular. An executor that can
   // computes an output in the place of its size and returns that buffer; else it leaves it alone.
   std::span<const Buffer> places = {};
+
+  bool is_cancelled() const { return cancelled != nullptr && cancelled->raised(); }
 };
 
 using GraphId = int32_t;
@@ -42,14 +48,18 @@ class Executor {
   // `bytes` bytes, not cleared, for what will be an input: where this reads it without a copy.
   virtual Buffer MakeRoom(size_t bytes) { return Buffer::Allocate(bytes); }
 
+  // Whether Run() computes `graph` on the calling thread and its helpers and waits for nobody else,
+  // neither for other calls nor for other processes.
+  virtual bool RunsAlone(GraphId /*graph*/) const { return false; }
+
   // Runs `graph` on `inputs`, in signature order, and replaces `outputs`, whose capacity is reused.
   // Inputs are borrowed, never written. Input shapes may differ from the signature when the byte
   // size is the same (the original compares bytes and data type only); a dynamic dimension takes
   // what comes.
   //
   // Errors: kInvalidArgument (wrong count, size or dtype, or no such graph), kDeadlineExceeded,
-  // kUnavailable (the device or group is gone, or is of another residence than the call; another
-  // executor may still succeed), kAborted (a peer failed inside a collective).
+  // kCancelled, kUnavailable (the device or group is gone, or is of another residence than the
+  // call; another executor may still succeed), kAborted (a peer failed inside a collective).
   virtual Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
                      std::vector<Tensor>* outputs) = 0;
 

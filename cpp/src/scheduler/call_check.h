@@ -13,7 +13,7 @@ Status CheckWanted(const CallContext& context, const Parts&... what) {
   if (context.deadline.HasPassed()) {
     return DeadlineExceeded(StrCat("the request's deadline passed before ", what...));
   }
-  if (context.cancelled != nullptr && *context.cancelled) {
+  if (context.is_cancelled()) {
     return Cancelled(StrCat("the request was given up before ", what...));
   }
   return OkStatus();

@@ -8,11 +8,32 @@
 
 namespace pipeserve {
 
-GraphStepRunner::GraphStepRunner(const BatchLayout& layout, Executor& executor, GraphId graph)
-    : layout_(layout), executor_(executor), graph_(graph), signature_(executor.signature(graph)) {}
+GraphStepRunner::GraphStepRunner(const BatchLayout& layout, Executor& executor, GraphId graph,
+                                 const Clock& clock)
+    : layout_(layout),
+      executor_(executor),
+      graph_(graph),
+      signature_(executor.signature(graph)),
+      runs_alone_(executor.RunsAlone(graph)),
+      clock_(clock) {}
 
 std::vector<Result<Instance>> GraphStepRunner::Run(std::vector<Instance> instances,
                                                    const CallContext& context) const {
+  if (context.host_lock == nullptr) return RunAll(std::move(instances), context);
+  const size_t count = instances.size();
+  if (!runs_alone_ || count == 0) {
+    const HostLockPause pause(context.host_lock);
+    return RunAll(std::move(instances), context);
+  }
+  const HostLockPause pause(pace_.IsBrief(count) ? nullptr : context.host_lock);
+  const TimePoint start = clock_.Now();
+  std::vector<Result<Instance>> results = RunAll(std::move(instances), context);
+  pace_.Add(clock_.Now() - start, count);
+  return results;
+}
+
+std::vector<Result<Instance>> GraphStepRunner::RunAll(std::vector<Instance> instances,
+                                                      const CallContext& context) const {
   std::vector<Result<Instance>> results(instances.size(), Instance{});
   std::vector<Instance> fitting;
   std::vector<size_t> places;  // Of the fitting instances among all.

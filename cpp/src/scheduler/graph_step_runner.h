@@ -7,17 +7,20 @@
 #include "executor/executor.h"
 #include "pipeline/batch.h"
 #include "pipeserve/servable.h"
+#include "scheduler/call_pace.h"
 
 namespace pipeserve {
 
-// Immutable; `layout` and `executor` outlive it.
+// Thread-safe; `layout`, `executor` and `clock` outlive it.
 class GraphStepRunner {
  public:
-  GraphStepRunner(const BatchLayout& layout, Executor& executor, GraphId graph);
+  GraphStepRunner(const BatchLayout& layout, Executor& executor, GraphId graph,
+                  const Clock& clock = Clock::System());
 
   // Checks every instance, runs those that pass, and gives one result each, in order. Neighbours
   // share a call as far as the batch size and the inputs without a batch dimension allow. A failed
-  // call costs the instances that shared it.
+  // call costs the instances that shared it. The host's lock of `context` is given up meanwhile,
+  // unless the executor runs the graph alone and is known to be quick.
   //
   // Errors of an instance: kInvalidArgument (it does not fit the graph), kDeadlineExceeded or
   // kCancelled (the request was given up before its call), those of Executor::Run().
@@ -25,6 +28,8 @@ class GraphStepRunner {
                                     const CallContext& context) const;
 
  private:
+  std::vector<Result<Instance>> RunAll(std::vector<Instance> instances,
+                                       const CallContext& context) const;
   Result<std::vector<Instance>> Call(std::span<const Instance> instances,
                                      const CallContext& context) const;
   // How many of `instances`, from the first, fit in one call.
@@ -34,6 +39,9 @@ class GraphStepRunner {
   Executor& executor_;
   const GraphId graph_;
   const GraphSignature& signature_;
+  const bool runs_alone_;
+  const Clock& clock_;
+  mutable CallPace pace_;  // Of callers who hold the host's lock.
 };
 
 }  // namespace pipeserve

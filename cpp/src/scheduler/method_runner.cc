@@ -55,8 +55,9 @@ void RunPhase(Phase phase, std::span<const DataSource> sources, const Step& step
 }
 
 void RunHostPhase(Phase phase, const HostStep& step, std::string_view failure,
-                  std::vector<Flow>& flows) {
+                  const CallContext& context, std::vector<Flow>& flows) {
   if (step.function == nullptr) return;
+  const HostLockPause pause(step.function->takes_host_lock() ? nullptr : context.host_lock);
   const auto call = [&](const std::vector<Instance>& arguments) {
     return CallHost(*step.function, arguments, static_cast<size_t>(step.output_count), failure);
   };
@@ -78,7 +79,7 @@ std::vector<Result<Instance>> MethodRunner::Run(std::vector<Instance> instances,
     flows[i].status = CheckInputCount(method_.name, method_.input_names.size(), instances[i]);
     flows[i].of(Phase::kInput) = std::move(instances[i]);
   }
-  RunHostPhase(Phase::kPreprocess, method_.preprocess, "Preprocess Failed", flows);
+  RunHostPhase(Phase::kPreprocess, method_.preprocess, "Preprocess Failed", context, flows);
   const auto predict = [&](std::vector<Instance> arguments) {
     std::vector<Result<Instance>> results = graph_.Run(std::move(arguments), context);
     for (Result<Instance>& result : results) {
@@ -87,7 +88,7 @@ std::vector<Result<Instance>> MethodRunner::Run(std::vector<Instance> instances,
     return results;
   };
   RunPhase(Phase::kPredict, method_.graph.inputs, predict, flows);
-  RunHostPhase(Phase::kPostprocess, method_.postprocess, "Postprocess Failed", flows);
+  RunHostPhase(Phase::kPostprocess, method_.postprocess, "Postprocess Failed", context, flows);
 
   std::vector<Result<Instance>> results;
   results.reserve(flows.size());

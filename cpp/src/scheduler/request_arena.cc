@@ -5,7 +5,7 @@
 namespace pipeserve {
 
 RequestArena::RequestArena(RequestInfo info, std::vector<Instance> inputs, Done done)
-    : given_up_(std::make_shared<std::atomic<bool>>(false)),
+    : given_up_(std::make_shared<CancelToken>()),
       context_{info.deadline, info.id, given_up_},
       instance_count_(inputs.size()),
       account_(info.account != nullptr ? std::move(info.account) : std::make_shared<ByteAccount>()),
@@ -23,7 +23,7 @@ std::vector<Result<Instance>> RequestArena::Charge(std::vector<Result<Instance>>
 }
 
 Status RequestArena::status() const {
-  if (!*given_up_) return OkStatus();
+  if (!given_up_->raised()) return OkStatus();
   MutexLock lock(mutex_);
   return status_;
 }
@@ -44,11 +44,11 @@ bool RequestArena::Claim(const Status& reason) {
     if (std::exchange(claimed_, true)) return false;
     if (reason.ok()) return true;
     status_ = reason;
-    *given_up_ = true;
     unused = std::exchange(inputs_, {});
     calls = calls_.Alive();  // They stay: what runs is still to be awaited.
     kept = kept_.Alive();
   }
+  given_up_->Raise();
   for (const auto& call : calls) call->Abandon(reason);
   for (const auto& output : kept) output->End(reason);
   return true;

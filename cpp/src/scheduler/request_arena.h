@@ -1,7 +1,6 @@
 // The owner of one request: its tensors, its deadline, whether anybody still waits, its answer.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -42,7 +41,7 @@ class RequestArena {
 
   RequestArena(RequestInfo info, std::vector<Instance> inputs, Done done);
 
-  // For the calls of this request. `cancelled` is set once it is given up.
+  // For the calls of this request. `cancelled` is raised once it is given up.
   const CallContext& context() const { return context_; }
   // Success, or why the request was given up.
   Status status() const EXCLUDES(mutex_);
@@ -79,7 +78,7 @@ class RequestArena {
   void set_deadline_entry(Timer::Entry entry) { deadline_entry_ = std::move(entry); }
 
  private:
-  const std::shared_ptr<std::atomic<bool>> given_up_;
+  const std::shared_ptr<CancelToken> given_up_;
   const CallContext context_;
   const size_t instance_count_;
   const std::shared_ptr<ByteAccount> account_;

@@ -52,7 +52,7 @@ void RunnerPool::Submit(const Callable& callable, RequestInfo info, std::vector<
   QueuedRequest request{arena, &callable};
   const RequestQueue::Push push = queue_->TryPush(number, request);
   // One that was given up just before has not found itself in the queue.
-  if (*arena->context().cancelled) return queue_->Remove(number);
+  if (arena->context().is_cancelled()) return queue_->Remove(number);
   if (push == RequestQueue::Push::kDone) return;
   GiveUp(*arena, *queue_, number,
          push == RequestQueue::Push::kClosed

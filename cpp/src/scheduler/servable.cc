@@ -92,9 +92,9 @@ class Servable::Impl {
   void Submit(const std::string& name, std::vector<Instance> instances, RequestInfo info,
               Done done);
   Result<Results> RunMethod(const std::string& method, std::vector<Instance> instances,
-                            const ResidentTensors& residents);
+                            const ResidentTensors& residents, HostLock* held);
   Result<KeptResults> RunAndKeep(const std::string& method, std::vector<Instance> instances,
-                                 const ResidentTensors& residents);
+                                 const ResidentTensors& residents, HostLock* held);
   Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& method,
                                                     std::vector<Instance> instances,
                                                     ResidentTensors residents);
@@ -104,6 +104,10 @@ class Servable::Impl {
 
  private:
   struct Method {
+    Method(const std::string& servable, const MethodSpec& spec, const BatchLayout& layout,
+           Executor& executor, std::shared_ptr<const OutputOrigin> output_origin)
+        : runner(servable, spec, layout, executor), origin(std::move(output_origin)) {}
+
     MethodRunner runner;
     std::shared_ptr<const OutputOrigin> origin;
   };
@@ -154,8 +158,8 @@ Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, Batc
   for (const MethodSpec& method : spec_.methods) {
     const auto origin = std::make_shared<OutputOrigin>(
         OutputOrigin{keeping_servable_, StrCat(spec_.name, ".", method.name)});
-    const auto& added = methods_.try_emplace(
-        method.name, Method{{spec_.name, method, layout_, *executor_}, origin});
+    const auto added =
+        methods_.try_emplace(method.name, spec_.name, method, layout_, *executor_, origin);
     if (spec_.pipelines.empty()) AddEntry(method, added.first->second.runner);
   }
   for (const PipelineSpec& pipeline : spec_.pipelines) {
@@ -207,11 +211,12 @@ Result<Results> Servable::Impl::Call(const Method& method, std::vector<Instance>
 }
 
 Result<Results> Servable::Impl::RunMethod(const std::string& name, std::vector<Instance> instances,
-                                          const ResidentTensors& residents) {
+                                          const ResidentTensors& residents, HostLock* held) {
   PIPESERVE_ASSIGN_OR_RETURN(const Method* const method, FindMethod(name, instances));
   const RequestArena* const arena = RequestScope::Current();
   if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->status());
   CallContext context = RequestScope::Context();
+  context.host_lock = held;
   PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
   Result<Results> results = Call(*method, std::move(instances), context);
   if (arena == nullptr || !results.ok()) return results;
@@ -220,12 +225,13 @@ Result<Results> Servable::Impl::RunMethod(const std::string& name, std::vector<I
 
 Result<KeptResults> Servable::Impl::RunAndKeep(const std::string& name,
                                                std::vector<Instance> instances,
-                                               const ResidentTensors& residents) {
+                                               const ResidentTensors& residents, HostLock* held) {
   PIPESERVE_ASSIGN_OR_RETURN(const Method* const method, FindMethod(name, instances));
   RequestArena* const arena = RequestScope::Current();
   if (arena == nullptr) return NothingToKeepFor(method->origin->method);
   PIPESERVE_RETURN_IF_ERROR(arena->status());
   CallContext context = RequestScope::Context();
+  context.host_lock = held;
   context.residence = executor_->residence();
   PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
   PIPESERVE_ASSIGN_OR_RETURN(Results results, Call(*method, std::move(instances), context));
@@ -247,7 +253,7 @@ Result<std::shared_ptr<PendingCall>> Servable::Impl::SubmitMethod(const std::str
   PIPESERVE_RETURN_IF_ERROR(FindMethod(name, instances).status());
   return Submit([this, name, instances = std::move(instances),
                  residents = std::move(residents)]() mutable -> SubmittedCall::Outcome {
-    return RunMethod(name, std::move(instances), residents);
+    return RunMethod(name, std::move(instances), residents, /*held=*/nullptr);
   });
 }
 
@@ -258,7 +264,7 @@ Result<std::shared_ptr<PendingCall>> Servable::Impl::SubmitAndKeep(const std::st
   if (RequestScope::Current() == nullptr) return NothingToKeepFor(method->origin->method);
   return Submit([this, name, instances = std::move(instances),
                  residents = std::move(residents)]() mutable -> SubmittedCall::Outcome {
-    return RunAndKeep(name, std::move(instances), residents);
+    return RunAndKeep(name, std::move(instances), residents, /*held=*/nullptr);
   });
 }
 
@@ -308,13 +314,16 @@ void Servable::Submit(const std::string& callable, std::vector<Instance> instanc
 
 Result<std::vector<Result<Instance>>> Servable::RunMethod(const std::string& method,
                                                           std::vector<Instance> instances,
-                                                          const ResidentTensors& residents) {
-  return impl_->RunMethod(method, std::move(instances), residents);
+                                                          const ResidentTensors& residents,
+                                                          HostLock* held) {
+  return impl_->RunMethod(method, std::move(instances), residents, held);
 }
 
-Result<std::vector<Result<ResidentTensors>>> Servable::RunAndKeep(
-    const std::string& method, std::vector<Instance> instances, const ResidentTensors& residents) {
-  return impl_->RunAndKeep(method, std::move(instances), residents);
+Result<std::vector<Result<ResidentTensors>>> Servable::RunAndKeep(const std::string& method,
+                                                                  std::vector<Instance> instances,
+                                                                  const ResidentTensors& residents,
+                                                                  HostLock* held) {
+  return impl_->RunAndKeep(method, std::move(instances), residents, held);
 }
 
 Result<std::shared_ptr<PendingCall>> Servable::SubmitMethod(const std::string& method,

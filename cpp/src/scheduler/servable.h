@@ -68,11 +68,13 @@ class Servable {
   // ResidentTensor::Fetch().
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& method,
                                                   std::vector<Instance> instances,
-                                                  const ResidentTensors& residents = {});
+                                                  const ResidentTensors& residents = {},
+                                                  HostLock* held = nullptr);
   // The same, but the request keeps the outputs. Errors: kFailedPrecondition (there is no request).
   Result<std::vector<Result<ResidentTensors>>> RunAndKeep(const std::string& method,
                                                           std::vector<Instance> instances,
-                                                          const ResidentTensors& residents = {});
+                                                          const ResidentTensors& residents = {},
+                                                          HostLock* held = nullptr);
 
   // These on another thread, beside whatever else the caller does; calls begin in the order in
   // which they were submitted. Without a request it runs until it is done or Stop() is called.

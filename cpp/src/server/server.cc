@@ -245,18 +245,17 @@ Result<std::string> Server::StartRest(const ListenOptions& options) {
 Result<std::vector<Result<Instance>>> Server::RunMethod(const std::string& servable,
                                                         uint64_t version, const std::string& method,
                                                         std::vector<Instance> instances,
-                                                        const ResidentTensors& residents) {
+                                                        const ResidentTensors& residents,
+                                                        HostLock* held) {
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
-  return found->RunMethod(method, std::move(instances), residents);
+  return found->RunMethod(method, std::move(instances), residents, held);
 }
 
-Result<std::vector<Result<ResidentTensors>>> Server::RunAndKeep(const std::string& servable,
-                                                                uint64_t version,
-                                                                const std::string& method,
-                                                                std::vector<Instance> instances,
-                                                                const ResidentTensors& residents) {
+Result<std::vector<Result<ResidentTensors>>> Server::RunAndKeep(
+    const std::string& servable, uint64_t version, const std::string& method,
+    std::vector<Instance> instances, const ResidentTensors& residents, HostLock* held) {
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
-  return found->RunAndKeep(method, std::move(instances), residents);
+  return found->RunAndKeep(method, std::move(instances), residents, held);
 }
 
 Result<std::shared_ptr<PendingCall>> Server::SubmitMethod(const std::string& servable,

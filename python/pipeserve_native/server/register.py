@@ -260,7 +260,10 @@ class PipelineServable:
         if keep is not False:
             _checks.check_bool("keep", keep)
         binding = self._registry.binding or self._not_bound()
-        return binding.server.run(self._registry.name, binding.version, self._method, args, keep)
+        call = binding.calls.get((self._method, keep))
+        if call is None:
+            call = binding.bind(self._registry.name, self._method, keep)
+        return call(*args)
 
     def submit(self, *args: Any, keep: bool = False) -> CallFuture:
         """Like ``run``, but does not wait: the method runs on a thread of the core meanwhile.

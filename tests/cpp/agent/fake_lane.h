@@ -36,9 +36,10 @@ class FakeLink final : public AgentLink {
     changed_.NotifyAll();
   }
   uint64_t answered() const override { return replies_.answered(); }
-  Status Await(uint64_t sequence, Deadline deadline) override {
-    return replies_.Await(sequence, deadline);
+  Status Await(uint64_t sequence, const CallContext& context) override {
+    return replies_.Await(sequence, context);
   }
+  void Wake() override { replies_.Wake(); }
   RankReply Take(uint64_t sequence) override { return replies_.Take(sequence); }
   std::optional<Buffer> MakeRoom(size_t /*bytes*/) override {
     MutexLock lock(mutex_);
@@ -48,6 +49,7 @@ class FakeLink final : public AgentLink {
     MutexLock lock(mutex_);
     room_ = std::move(room);
   }
+  void Drop(uint64_t sequence) override { replies_.Drop(sequence); }
   bool Answer(RankReply reply) { return replies_.Put(std::move(reply)); }
 
   void Close(const Status& reason) override {

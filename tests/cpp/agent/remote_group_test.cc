@@ -47,11 +47,12 @@ class RemoteGroupTest : public ::testing::Test {
     }
     group_->BeginEpoch(epoch, std::move(lanes));
   }
-  std::future<Result<float>> Run(GraphId graph, Deadline deadline = Deadline::Infinite()) {
+  std::future<Result<float>> Run(GraphId graph, Deadline deadline = Deadline::Infinite(),
+                                 std::shared_ptr<CancelToken> cancelled = nullptr) {
     return std::async(std::launch::async, [=, this]() -> Result<float> {
       std::vector<Tensor> outputs;
-      PIPESERVE_RETURN_IF_ERROR(
-          group_->Run(graph, std::span(&kInput, 1), {.deadline = deadline}, &outputs));
+      const CallContext context{.deadline = deadline, .cancelled = cancelled};
+      PIPESERVE_RETURN_IF_ERROR(group_->Run(graph, std::span(&kInput, 1), context, &outputs));
       return outputs[0].data_as<float>()[0];
     });
   }
@@ -114,6 +115,20 @@ TEST_F(RemoteGroupTest, RoomIsWhereARankReadsOrElsewhere) {
   EXPECT_EQ(group_->MakeRoom(100).data(), room.data());
   group_->EndEpoch(1, Unavailable("over"));
   EXPECT_NE(group_->MakeRoom(100).data(), room.data());
+}
+
+TEST_F(RemoteGroupTest, TheFirstStageGetsTheNextCallWhileTheLastWorksOnTheOneBefore) {
+  Make(2, 2);
+  auto one = Run(0);
+  Reply(0, AwaitCall(0), 0);
+  const SentCall before = AwaitCall(1);
+  auto next = Run(1);
+  Reply(0, AwaitCall(0, 1), 0);
+  EXPECT_EQ(one.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  Reply(1, before, 1);
+  Reply(1, AwaitCall(1, 1), 2);
+  EXPECT_EQ(*one.get(), 1);
+  EXPECT_EQ(*next.get(), 2);
 }
 
 TEST_F(RemoteGroupTest, BadInputsReachNoRank) {
@@ -251,6 +266,55 @@ TEST_F(RemoteGroupTest, RequestDeadlineOnlyAnswersTheCaller) {
   Reply(0, calls.at(0), 1);  // The late result of the first.
   Reply(0, calls.at(1), 2);
   EXPECT_EQ(*next.get(), 2);
+}
+
+TEST_F(RemoteGroupTest, RequestThatIsGivenUpReturnsAtOnceAndItsCallGoesOn) {
+  Make(2);
+  const auto cancelled = std::make_shared<CancelToken>();
+  auto result = Run(0, Deadline::Infinite(), cancelled);
+  auto stays = Run(1);
+  AwaitCall(1, 1);
+  cancelled->Raise();
+  EXPECT_ERROR(result.get(), kCancelled, "given up while graph 0 ran");
+  EXPECT_TRUE(group_->ready());
+
+  const bool first = AwaitCall(1, 0).graph == 0;  // The calls may have come in either order.
+  const Tensor late = Tensor::Of<float>({2}, {1, 1}), wanted = Tensor::Of<float>({2}, {2, 2});
+  for (const size_t number : {0, 1}) {
+    EXPECT_TRUE(links_[1]->Answer({.sequence = AwaitCall(1, number).sequence,
+                                   .status = {},
+                                   .outputs = {(number == 0) == first ? late : wanted}}));
+    Reply(0, AwaitCall(0, number), 0);
+  }
+  EXPECT_EQ(*stays.get(), 2);
+  EXPECT_TRUE(late.buffer().unique());
+}
+
+TEST_F(RemoteGroupTest, RequestThatIsGivenUpWhileItWaitsForRoomOrItsTurnReturnsAtOnce) {
+  Make(2);
+  for (size_t call = 0; call < RemoteGroup::kMaxLag; ++call) {
+    auto result = Run(0);
+    Reply(1, AwaitCall(1, call), 1);
+    EXPECT_OK(result.get());
+  }
+  const auto cancelled = std::make_shared<CancelToken>();
+  auto one = Run(0, Deadline::Infinite(), cancelled);    // One waits for rank 0,
+  auto other = Run(0, Deadline::Infinite(), cancelled);  // one for the other's turn.
+  cancelled->Raise();
+  EXPECT_ERROR(one.get(), kCancelled, "given up");
+  EXPECT_ERROR(other.get(), kCancelled, "given up");
+  EXPECT_EQ(links_[0]->AwaitCalls(0).size(), RemoteGroup::kMaxLag);  // Neither has been sent.
+}
+
+TEST_F(RemoteGroupTest, WhoWaitsForAllGivesUpWhateverRankIsLate) {
+  Make(2, 1, std::chrono::seconds(10), /*wait_for_all=*/true);
+  const auto cancelled = std::make_shared<CancelToken>();
+  auto result = Run(0, Deadline::Infinite(), cancelled);
+  Reply(1, AwaitCall(1), 7);
+  cancelled->Raise();
+  EXPECT_ERROR(result.get(), kCancelled, "given up while graph 0 ran");
+  Reply(0, AwaitCall(0), 0);
+  EXPECT_TRUE(group_->ready());
 }
 
 TEST_F(RemoteGroupTest, HungRankIsNoticedThoughTheCallerHasLeft) {

@@ -9,7 +9,7 @@
 namespace pipeserve {
 namespace {
 
-const Deadline kNow = Deadline(TimePoint{});
+const CallContext kNow = {.deadline = Deadline(TimePoint{})};
 
 RankReply Reply(uint64_t sequence) {
   return {.sequence = sequence,
@@ -39,7 +39,7 @@ TEST(ReplyBoxTest, ClosingEndsWaitsButWhatHasComeCanStillBeTaken) {
   box.Sent(1);
   box.Sent(2);
   Status late;
-  std::jthread waiter([&] { late = box.Await(2, Deadline::Infinite()); });
+  std::jthread waiter([&] { late = box.Await(2, {}); });
   EXPECT_TRUE(box.Put(Reply(1)));
   box.Close(Unavailable("killed"));
   box.Close(Unavailable("again"));
@@ -47,6 +47,34 @@ TEST(ReplyBoxTest, ClosingEndsWaitsButWhatHasComeCanStillBeTaken) {
   EXPECT_ERROR(late, kUnavailable, "killed");
   EXPECT_OK(box.Await(1, kNow));
   EXPECT_EQ(box.Take(1).sequence, 1u);
+}
+
+TEST(ReplyBoxTest, AWaitEndsWhenItIsCancelled) {
+  ReplyBox box;
+  box.Sent(1);
+  const CallContext context{.cancelled = std::make_shared<CancelToken>()};
+  Status given_up;
+  std::jthread waiter([&] { given_up = box.Await(1, context); });
+  context.cancelled->Raise();
+  box.Wake();
+  waiter.join();
+  EXPECT_ERROR(given_up, kCancelled, "call 1");
+  EXPECT_TRUE(box.Put(Reply(1)));
+  EXPECT_OK(box.Await(1, context));
+}
+
+TEST(ReplyBoxTest, OutputsThatNobodyWantsGoAtOnceOrWhenTheyCome) {
+  for (const bool has_come : {false, true}) {
+    ReplyBox box;
+    box.Sent(1);
+    RankReply reply = Reply(1);
+    const Tensor output = reply.outputs[0];
+    if (!has_come) box.Drop(1);
+    EXPECT_TRUE(box.Put(std::exchange(reply, {})));
+    if (has_come) box.Drop(1);
+    EXPECT_TRUE(output.buffer().unique());
+    EXPECT_EQ(box.answered(), 1u);
+  }
 }
 
 }  // namespace

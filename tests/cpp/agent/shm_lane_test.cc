@@ -15,7 +15,7 @@
 namespace pipeserve {
 namespace {
 
-const Deadline kNow = Deadline(TimePoint{});
+const CallContext kNow = {.deadline = Deadline(TimePoint{})};
 const TensorInfo kX{"x", DataType::kFloat32, {2}};
 const TensorInfo kAny{"any", DataType::kFloat32, {Shape::kUnknownDim}};
 const std::vector<GraphSignature> kGraphs = {
@@ -219,11 +219,43 @@ TEST_F(ShmLaneTest, OutputsGiveTheirBytesBack) {
 TEST_F(ShmLaneTest, ClosingEndsWaitsAndTellsTheRank) {
   Send(1, 0, nullptr);
   Status late;
-  std::jthread waiter([&] { late = lane_->Await(1, Deadline::Infinite()); });
+  std::jthread waiter([&] { late = lane_->Await(1, {}); });
   lane_->Close(Unavailable("killed"));
   waiter.join();
   EXPECT_ERROR(late, kUnavailable, "killed");
   EXPECT_ERROR(stream_->closed(), kUnavailable, "killed");
+}
+
+TEST_F(ShmLaneTest, AWaitEndsWhenItIsCancelled) {
+  Send(1, 0, nullptr);
+  const CallContext context{.cancelled = std::make_shared<CancelToken>()};
+  Status given_up;
+  std::jthread waiter([&] { given_up = lane_->Await(1, context); });
+  context.cancelled->Raise();
+  lane_->Wake();
+  waiter.join();
+  EXPECT_ERROR(given_up, kCancelled, "call 1");
+}
+
+TEST_F(ShmLaneTest, OutputsThatNobodyWantsGoWhenTheRankHasAnswered) {
+  const size_t all = space_->outputs().free_bytes();
+  Send(1, 0, nullptr);
+  Send(2, 1, nullptr);  // Over the stream.
+  lane_->Drop(1);
+  lane_->Drop(2);
+  EXPECT_EQ(lane_->answered(), 0u);
+  EXPECT_LT(space_->outputs().free_bytes(), all);  // The rank may still write there.
+  calls_->Answer(Find(1), OkStatus(), {input_});
+  const Tensor copy = Tensor::Of<float>({2}, {1, 2});
+  EXPECT_TRUE(stream_->Answer({.sequence = 2, .status = {}, .outputs = {copy}}));
+  EXPECT_EQ(lane_->answered(), 2u);
+  EXPECT_EQ(space_->outputs().free_bytes(), all);
+  EXPECT_TRUE(copy.buffer().unique());
+  Send(3, 0, nullptr);
+  calls_->Answer(Find(3), OkStatus(), {input_});
+  EXPECT_EQ(lane_->answered(), 3u);
+  lane_->Drop(3);  // After its answer.
+  EXPECT_EQ(space_->outputs().free_bytes(), all);
 }
 
 TEST_F(ShmLaneTest, ARankSleepsUntilACallIsPostedOrItIsWoken) {

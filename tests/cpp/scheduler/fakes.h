@@ -1,6 +1,8 @@
 // An executor and host functions whose behaviour a test decides.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -54,11 +56,13 @@ class FakeExecutor : public Executor {
   // Runs first; its error is returned.
   std::function<Status(std::span<const Tensor>, const CallContext&)> before;
   std::function<void(std::vector<Tensor>&)> after;  // May replace the outputs.
+  bool runs_alone = false;
 
   int graph_count() const override { return static_cast<int>(graphs_.size()); }
   const GraphSignature& signature(GraphId graph) const override {
     return graphs_[static_cast<size_t>(graph)];
   }
+  bool RunsAlone(GraphId /*graph*/) const override { return runs_alone; }
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override {
     ++calls;
@@ -77,6 +81,23 @@ class FakeExecutor : public Executor {
 
  private:
   const std::vector<GraphSignature> graphs_;
+};
+
+// Writes down whether it is held.
+class FakeHostLock final : public HostLock {
+ public:
+  void Release() override {
+    EXPECT_TRUE(held);
+    held = false;
+    ++releases;
+  }
+  void Acquire() override {
+    EXPECT_FALSE(held);
+    held = true;
+  }
+
+  bool held = true;
+  int releases = 0;
 };
 
 class FakeFunction : public HostFunction {

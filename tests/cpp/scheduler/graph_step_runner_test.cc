@@ -144,5 +144,47 @@ TEST(GraphStepRunnerTest, WithoutABatchDimensionAWholeTensorIsOneInstance) {
   }
 }
 
+class HostLockTest : public ::testing::Test {
+ protected:
+  // Calls the graph `count` times and returns in how many of them the lock was held.
+  int CallsThatHoldTheLock(int count, Duration each) {
+    int held = 0;
+    executor_->before = [&](auto, auto&) {
+      clock_.Advance(each);
+      held += lock_.held;
+      return OkStatus();
+    };
+    const std::vector<GraphSignature> graphs = {executor_->signature(0)};
+    const auto layout = BatchLayout::Create(NegSpec(), graphs);
+    const GraphStepRunner runner(*layout, *executor_, 0, clock_);
+    for (int i = 0; i < count; ++i) {
+      EXPECT_OK(runner.Run({One(1)}, {.host_lock = &lock_})[0]);
+      EXPECT_TRUE(lock_.held);
+    }
+    EXPECT_EQ(held + lock_.releases, count);
+    return held;
+  }
+
+  const std::shared_ptr<FakeExecutor> executor_ = NegatingExecutor();
+  FakeHostLock lock_;
+  FakeClock clock_;
+};
+
+TEST_F(HostLockTest, IsGivenUpUntilAGraphIsKnownToBeQuick) {
+  executor_->runs_alone = true;
+  const int held = CallsThatHoldTheLock(100, CallPace::kBrief / 2);
+  EXPECT_GT(held, 50);
+  EXPECT_LT(held, 100);
+}
+
+TEST_F(HostLockTest, IsGivenUpForAGraphThatTakesItsTime) {
+  executor_->runs_alone = true;
+  EXPECT_EQ(CallsThatHoldTheLock(100, CallPace::kBrief), 0);
+}
+
+TEST_F(HostLockTest, IsAlwaysGivenUpForAnExecutorThatMayWait) {
+  EXPECT_EQ(CallsThatHoldTheLock(100, Duration::zero()), 0);
+}
+
 }  // namespace
 }  // namespace pipeserve

@@ -29,11 +29,12 @@ MethodSpec Method(std::shared_ptr<HostFunction> preprocess,
   return method;
 }
 
-Results RunOn(FakeExecutor& executor, const MethodSpec& method, std::vector<Instance> instances) {
+Results RunOn(FakeExecutor& executor, const MethodSpec& method, std::vector<Instance> instances,
+              const CallContext& context = {}) {
   const std::vector<GraphSignature> graphs = {executor.signature(0)};
   const Result<BatchLayout> layout = BatchLayout::Create(NegSpec(), graphs);
   if (!layout.ok()) return Results(instances.size(), layout.status());
-  return MethodRunner("fake", method, *layout, executor).Run(std::move(instances), {});
+  return MethodRunner("fake", method, *layout, executor).Run(std::move(instances), context);
 }
 
 std::shared_ptr<HostFunction> TenTimes() {
@@ -44,6 +45,19 @@ std::shared_ptr<HostFunction> TenTimes() {
 std::shared_ptr<HostFunction> Counting(int& seen) {
   return PerInstance([&seen](const Instance& x) { return ++seen, x; });
 }
+
+// Says that it takes the host's lock.
+class LockingFunction final : public HostFunction {
+ public:
+  explicit LockingFunction(std::shared_ptr<HostFunction> function)
+      : function_(std::move(function)) {}
+  const std::string& name() const override { return function_->name(); }
+  bool takes_host_lock() const override { return true; }
+  Results Call(std::span<const Instance> instances) override { return function_->Call(instances); }
+
+ private:
+  const std::shared_ptr<HostFunction> function_;
+};
 
 TEST(MethodRunnerTest, RunsThePhasesOneAfterTheOther) {
   auto executor = NegatingExecutor(2);
@@ -163,6 +177,22 @@ TEST(MethodRunnerTest, AWrongNumberOfValuesNeverReachesAHostFunction) {
   results = RunOn(*executor, Method(Counting(preprocessed), nullptr), {{}});
   EXPECT_EQ(preprocessed, 1);
   EXPECT_EQ(executor->calls, 1);
+}
+
+TEST(MethodRunnerTest, AFunctionThatDoesNotTakeTheHostLockRunsWithoutIt) {
+  auto executor = NegatingExecutor();
+  FakeHostLock lock;
+  const auto note = [&lock](bool& held) {
+    return PerInstance([&](const Instance& x) { return held = lock.held, x; });
+  };
+  bool before = true, after = false;
+  const auto takes_it = std::make_shared<LockingFunction>(note(after));
+  const Results results =
+      RunOn(*executor, Method(note(before), takes_it), {One(1)}, {.host_lock = &lock});
+  ASSERT_OK(results[0]);
+  EXPECT_FALSE(before);
+  EXPECT_TRUE(after);
+  EXPECT_TRUE(lock.held);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ TEST(RequestArenaTest, ItsResultsAreTheAnswer) {
   ASSERT_EQ(answer.count, 1);
   EXPECT_EQ(ValueOf(*answer.results[0]), 2);
   EXPECT_OK(arena.status());
-  EXPECT_FALSE(*arena.context().cancelled);
+  EXPECT_FALSE(arena.context().is_cancelled());
   EXPECT_FALSE(arena.Claim(Cancelled("late")));
   EXPECT_OK(arena.status());
 }
@@ -33,7 +33,7 @@ TEST(RequestArenaTest, OneThatWasGivenUpDoesNotBegin) {
   RequestArena arena({}, {One(1), One(2)}, answer.Done());
   ASSERT_TRUE(arena.Claim(Cancelled("gone")));
   EXPECT_FALSE(arena.Begin().has_value());
-  EXPECT_TRUE(*arena.context().cancelled);
+  EXPECT_TRUE(arena.context().is_cancelled());
   EXPECT_EQ(arena.status(), Cancelled("gone"));
   arena.AnswerError(arena.status());
   ASSERT_EQ(answer.results.size(), 2u);

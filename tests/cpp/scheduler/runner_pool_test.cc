@@ -157,7 +157,7 @@ TEST_F(RunnerPoolTest, ARequestThatRunsIsAnsweredAtItsDeadlineAndKeepsItsRunner)
   const FakeCallable callable([&](std::vector<Instance> instances) {
     if (ValueOf(instances[0]) == 1) {
       gate.Pass();
-      seen = RequestScope::Context().cancelled->load();
+      seen = RequestScope::Context().is_cancelled();
     }
     return Echo(instances);
   });
@@ -236,7 +236,7 @@ TEST_F(RunnerPoolTest, AClientThatLeavesWhileItsRequestRunsIsAnsweredAtOnce) {
   const auto leaves = std::make_shared<CancelToken>();
   const FakeCallable callable([&](std::vector<Instance> instances) {
     gate.Pass();
-    EXPECT_TRUE(*RequestScope::Context().cancelled);
+    EXPECT_TRUE(RequestScope::Context().is_cancelled());
     EXPECT_ERROR(RequestScope::Current()->status(), kCancelled, "the client has left");
     return Echo(instances);
   });

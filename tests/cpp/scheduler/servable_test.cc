@@ -118,6 +118,55 @@ TEST(ServableTest, MaxInflightRequestsOverlapAndOneMoreThanTheQueueIsRefused) {
   EXPECT_EQ(executor->calls, 6);
 }
 
+// Two graphs, each behind a gate.
+class GatedExecutor final : public FakeExecutor {
+ public:
+  GatedExecutor() : FakeExecutor({kGraph, kGraph}) {}
+  Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
+             std::vector<Tensor>* outputs) override {
+    gates[static_cast<size_t>(graph)].Pass();
+    return FakeExecutor::Run(graph, inputs, context, outputs);
+  }
+
+  std::array<Gate, 2> gates;
+
+ private:
+  inline static const TensorInfo kX{"x", DataType::kFloat32, {1, 1}};
+  inline static const GraphSignature kGraph{{kX}, {kX}};
+};
+
+TEST(ServableTest, WhileOneRequestIsInALaterGraphAnotherRunsTheFirst) {
+  const auto executor = std::make_shared<GatedExecutor>();
+  std::unique_ptr<Servable> servable;
+  ServableSpec spec = WithPipeline(PerInstance([&](const Instance& x) -> Result<Instance> {
+    Instance value = x;
+    for (const char* method : {"neg", "last"}) {
+      PIPESERVE_ASSIGN_OR_RETURN(const Results results, servable->RunMethod(method, {value}));
+      if (!results[0].ok()) return results[0].status();
+      value = *results[0];
+    }
+    return value;
+  }));
+  spec.methods.push_back(spec.methods[0]);
+  spec.methods[1].name = "last";
+  spec.methods[1].graph.subgraph = 1;
+  servable = Make(spec, executor, {.max_inflight = 2});
+  auto& [first, last] = executor->gates;
+  first.Open();
+
+  Answer one, other;
+  servable->Submit("predict", {One(1)}, {}, one.Done());
+  ASSERT_TRUE(last.WaitForArrivals(1));
+  servable->Submit("predict", {One(2)}, {}, other.Done());
+  ASSERT_TRUE(first.WaitForArrivals(2));  // While the first request is still in the last graph,
+  ASSERT_TRUE(last.WaitForArrivals(2));   // the other one is done with the first graph.
+  EXPECT_EQ(one.count + other.count, 0);
+  last.Open();
+  ASSERT_TRUE(one.Wait() && other.Wait());
+  EXPECT_EQ(ValueOf(*one.results[0]), 1);
+  EXPECT_EQ(ValueOf(*other.results[0]), 2);
+}
+
 TEST(ServableTest, StopAnswersWhatWaitsAndFinishesWhatRuns) {
   Gate gate;
   auto executor = NegatingExecutor();

@@ -192,8 +192,8 @@ TEST_F(GrpcDoorTest, ACallThatTheClientHasGivenUpIsCancelled) {
   Serve([&seen](const Instance& instance) -> Result<Instance> {
     const CallContext context = RequestScope::Context();
     const Deadline limit = Deadline::After(std::chrono::seconds(10));
-    while (!*context.cancelled && !limit.HasPassed()) std::this_thread::yield();
-    seen.set_value(*context.cancelled);
+    while (!context.is_cancelled() && !limit.HasPassed()) std::this_thread::yield();
+    seen.set_value(context.is_cancelled());
     return instance;
   });
   const auto door = Open();

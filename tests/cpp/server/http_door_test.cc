@@ -217,8 +217,8 @@ TEST_F(HttpDoorTest, AClientThatClosesItsConnectionCancels) {
     gate_.Pass();
     const auto cancelled = RequestScope::Context().cancelled;
     const Deadline limit = Deadline::After(std::chrono::seconds(10));
-    while (!*cancelled && !limit.HasPassed()) std::this_thread::yield();
-    seen += *cancelled;
+    while (!cancelled->raised() && !limit.HasPassed()) std::this_thread::yield();
+    seen += cancelled->raised();
     return instance;
   });
   dispatcher_.set_max_enqueued_requests(1);

@@ -101,6 +101,10 @@ const GraphSignature& CpuExecutor::signature(GraphId graph) const {
   return impl_->runners_[static_cast<size_t>(graph)]->signature();
 }
 
+bool CpuExecutor::RunsAlone(GraphId graph) const {
+  return !impl_->runners_[static_cast<size_t>(graph)]->has_collectives();
+}
+
 Status CpuExecutor::Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
                         std::vector<Tensor>* outputs) {
   if (graph < 0 || graph >= graph_count()) {

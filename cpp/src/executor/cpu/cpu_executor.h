@@ -33,6 +33,7 @@ class CpuExecutor final : public Executor {
 
   int graph_count() const override;
   const GraphSignature& signature(GraphId graph) const override;
+  bool RunsAlone(GraphId graph) const override;
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;
 
