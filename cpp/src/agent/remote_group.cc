@@ -51,7 +51,7 @@ class RemoteGroup::Turn {
       MutexLock lock(group_.mutex_);
       group_.turn_taken_ = false;
     }
-    group_.room_.NotifyAll();
+    group_.turn_.NotifyOne();
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
@@ -109,6 +109,7 @@ void RemoteGroup::WakeAll() {
     MutexLock lock(mutex_);
     lanes = lanes_;
   }
+  turn_.NotifyAll();
   room_.NotifyAll();
   if (lanes == nullptr) return;  // All lanes are closed, so nobody waits at them.
   for (const std::shared_ptr<Lane>& lane : *lanes) lane->Wake();
@@ -141,8 +142,11 @@ Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
 Status RemoteGroup::TakeTurn(GraphId graph, const CallContext& context) {
   MutexLock lock(mutex_);
   while (turn_taken_) {
-    if (context.is_cancelled() || context.deadline.HasPassed()) return NobodyWaits(graph, context);
-    room_.WaitUntil(mutex_, context.deadline);
+    if (context.is_cancelled() || context.deadline.HasPassed()) {
+      turn_.NotifyOne();  // This thread may be the one that was woken.
+      return NobodyWaits(graph, context);
+    }
+    turn_.WaitUntil(mutex_, context.deadline);
   }
   turn_taken_ = true;
   return OkStatus();

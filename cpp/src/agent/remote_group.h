@@ -92,7 +92,8 @@ class RemoteGroup final : public Executor {
 
   const RemoteGroupOptions options_;
   mutable Mutex mutex_;
-  CondVar room_;  // A turn has ended, or somebody has stopped waiting for a call.
+  CondVar turn_;  // The turn is free; wakes one, who hands on what it does not take.
+  CondVar room_;  // Somebody has stopped waiting for a call.
   // A flag and not a held lock, so that who waits for it can be called away. It lasts from
   // numbering a call until all lanes have it.
   bool turn_taken_ GUARDED_BY(mutex_) = false;
