@@ -13,6 +13,8 @@ namespace {
 // How long the rank that failed first may take to say so, after others that it drew in.
 constexpr auto kExplanationTime = std::chrono::milliseconds(500);
 
+constexpr auto kFirstLook = std::chrono::milliseconds(1);
+
 // Errors that every rank finds alike before its first collective: the ranks stay in step.
 bool KeepsRanksInStep(StatusCode code) {
   return code == StatusCode::kOk || code == StatusCode::kInvalidArgument ||
@@ -91,8 +93,7 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
   const CancelListener listener(context.cancelled.get(), [this] { WakeAll(); });
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call, Submit(graph, inputs, context));
   const Status status = Await(*call, context, outputs);
-  // Only the last rank's answer has bytes.
-  if (!status.ok()) call->lanes->back()->Drop(call->sequence);
+  if (!status.ok()) GiveUp(*call);
   {
     MutexLock lock(mutex_);
     waited_for_.erase(call->sequence);
@@ -100,6 +101,18 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
   }
   room_.NotifyAll();
   return status;
+}
+
+// Its answer is not taken any more.
+void RemoteGroup::GiveUp(const Call& call) {
+  call.lanes->back()->Drop(call.sequence);  // Only the last rank's answer has bytes.
+  {
+    MutexLock lock(mutex_);
+    if (call.epoch_ended) return;
+    next_look_ = kFirstLook;
+    watcher_sleeps_ = false;
+  }
+  watcher_wakes_.NotifyOne();
 }
 
 // A request has been given up: whoever waits looks whether it is the own one.
@@ -378,6 +391,11 @@ Status RemoteGroup::AwaitTrouble() {
       look = Deadline::After(options_.call_timeout);
     }
     if (!drawn_in_.ok()) look = Earlier(look, explanation_until_);
+    if (unanswered_.empty()) next_look_ = Duration::zero();
+    if (next_look_ > Duration::zero()) {
+      look = Earlier(look, Deadline::After(next_look_));
+      next_look_ = std::min(2 * next_look_, options_.call_timeout);
+    }
     watcher_sleeps_ = look.is_infinite();
     watcher_wakes_.WaitUntil(mutex_, look);
   }

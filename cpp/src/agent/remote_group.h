@@ -74,6 +74,7 @@ class RemoteGroup final : public Executor {
   Status AwaitRoom(Call* call, const CallContext& context);
   void Send(Call* call);
   Status Await(const Call& call, const CallContext& context, std::vector<Tensor>* outputs);
+  void GiveUp(const Call& call);
   void WakeAll();
   Status CheckOutputs(GraphId graph, const std::vector<Tensor>& outputs) const;
   Status EndOutOfStep(const Call& call, const Status& error);
@@ -110,6 +111,9 @@ class RemoteGroup final : public Executor {
   Deadline explanation_until_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool watcher_sleeps_ GUARDED_BY(mutex_) = true;
+  // When the watcher looks next whether a call that was given up has been answered, so that its
+  // memory goes though no other call comes. Twice as long each time; zero: there is none.
+  Duration next_look_ GUARDED_BY(mutex_) = Duration::zero();
   CondVar watcher_wakes_;
   std::jthread watcher_;  // Ends the epoch when a rank takes too long.
 };
