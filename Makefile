@@ -22,7 +22,7 @@ help:
 	@echo "make lint      format, lint, type and layer checks"
 	@echo "make format    rewrite the sources in the project's format"
 	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
-	@echo "make bench     predict beside its limits, as tables"
+	@echo "make bench     predict beside its limits, overload, the cost of a call"
 	@echo "make clean     remove what a build leaves"
 
 demo: install

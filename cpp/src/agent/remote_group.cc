@@ -13,6 +13,8 @@ namespace {
 // How long the rank that failed first may take to say so, after others that it drew in.
 constexpr auto kExplanationTime = std::chrono::milliseconds(500);
 
+constexpr auto kFirstLook = std::chrono::milliseconds(1);
+
 // Errors that every rank finds alike before its first collective: the ranks stay in step.
 bool KeepsRanksInStep(StatusCode code) {
   return code == StatusCode::kOk || code == StatusCode::kInvalidArgument ||
@@ -51,7 +53,7 @@ class RemoteGroup::Turn {
       MutexLock lock(group_.mutex_);
       group_.turn_taken_ = false;
     }
-    group_.room_.NotifyAll();
+    group_.turn_.NotifyOne();
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
@@ -104,8 +106,7 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
   const CancelListener listener(context.cancelled.get(), [this] { WakeAll(); });
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call, Submit(graph, inputs, context));
   const Status status = Await(*call, context, outputs);
-  // Only the last rank's answer has bytes.
-  if (!status.ok()) call->lanes->back()->Drop(call->sequence);
+  if (!status.ok()) GiveUp(*call);
   {
     MutexLock lock(mutex_);
     waited_for_.erase(call->sequence);
@@ -115,6 +116,18 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
   return status;
 }
 
+// Its answer is not taken any more.
+void RemoteGroup::GiveUp(const Call& call) {
+  call.lanes->back()->Drop(call.sequence);  // Only the last rank's answer has bytes.
+  {
+    MutexLock lock(mutex_);
+    if (call.epoch_ended) return;
+    next_look_ = kFirstLook;
+    watcher_sleeps_ = false;
+  }
+  watcher_wakes_.NotifyOne();
+}
+
 // A request has been given up: whoever waits looks whether it is the own one.
 void RemoteGroup::WakeAll() {
   LanesPtr lanes;
@@ -122,6 +135,7 @@ void RemoteGroup::WakeAll() {
     MutexLock lock(mutex_);
     lanes = lanes_;
   }
+  turn_.NotifyAll();
   room_.NotifyAll();
   if (lanes == nullptr) return;  // All lanes are closed, so nobody waits at them.
   for (const std::shared_ptr<Lane>& lane : *lanes) lane->Wake();
@@ -154,8 +168,11 @@ Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
 Status RemoteGroup::TakeTurn(GraphId graph, const CallContext& context) {
   MutexLock lock(mutex_);
   while (turn_taken_) {
-    if (context.is_cancelled() || context.deadline.HasPassed()) return NobodyWaits(graph, context);
-    room_.WaitUntil(mutex_, context.deadline);
+    if (context.is_cancelled() || context.deadline.HasPassed()) {
+      turn_.NotifyOne();  // This thread may be the one that was woken.
+      return NobodyWaits(graph, context);
+    }
+    turn_.WaitUntil(mutex_, context.deadline);
   }
   turn_taken_ = true;
   return OkStatus();
@@ -394,6 +411,11 @@ Status RemoteGroup::AwaitTrouble() {
       look = Deadline::After(options_.call_timeout);
     }
     if (!drawn_in_.ok()) look = Earlier(look, explanation_until_);
+    if (unanswered_.empty()) next_look_ = Duration::zero();
+    if (next_look_ > Duration::zero()) {
+      look = Earlier(look, Deadline::After(next_look_));
+      next_look_ = std::min(2 * next_look_, options_.call_timeout);
+    }
     watcher_sleeps_ = look.is_infinite();
     watcher_wakes_.WaitUntil(mutex_, look);
   }

@@ -79,6 +79,7 @@ class RemoteGroup final : public Executor {
   Status AwaitRoom(Call* call, const CallContext& context);
   void Send(Call* call);
   Status Await(const Call& call, const CallContext& context, std::vector<Tensor>* outputs);
+  void GiveUp(const Call& call);
   void WakeAll();
   Status CheckOutputs(GraphId graph, const std::vector<Tensor>& outputs) const;
   Status EndOutOfStep(const Call& call, const Status& error);
@@ -97,7 +98,8 @@ class RemoteGroup final : public Executor {
 
   const RemoteGroupOptions options_;
   mutable Mutex mutex_;
-  CondVar room_;  // A turn has ended, or somebody has stopped waiting for a call.
+  CondVar turn_;  // The turn is free; wakes one, who hands on what it does not take.
+  CondVar room_;  // Somebody has stopped waiting for a call.
   // A flag and not a held lock, so that who waits for it can be called away. It lasts from
   // numbering a call until all lanes have it.
   bool turn_taken_ GUARDED_BY(mutex_) = false;
@@ -115,6 +117,9 @@ class RemoteGroup final : public Executor {
   Deadline explanation_until_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool watcher_sleeps_ GUARDED_BY(mutex_) = true;
+  // When the watcher looks next whether a call that was given up has been answered, so that its
+  // memory goes though no other call comes. Twice as long each time; zero: there is none.
+  Duration next_look_ GUARDED_BY(mutex_) = Duration::zero();
   CondVar watcher_wakes_;
   std::jthread watcher_;  // Ends the epoch when a rank takes too long.
 };

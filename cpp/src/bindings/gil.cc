@@ -35,9 +35,10 @@ class ThreadState {
   PyThreadState* state_ = nullptr;
 };
 
-// Lets one thread at a time wait for the GIL, in the order in which they came: whoever gives the
-// GIL up cannot take it again before those, and wakes one of them at most. Nothing but the GIL is
-// waited for inside, so no code of a user, whatever it does, holds others up here.
+// Where threads of the core that have something new to do in Python wait for the GIL: one at a
+// time, in the order in which they came. Without it a thread that is done with one request and
+// begins the next has the GIL back before those that wait have woken, again and again. Nothing but
+// the GIL is waited for inside, so no code of a user, whatever it does, holds others up here.
 class Turnstile {
  public:
   static Turnstile& Global() {
@@ -89,17 +90,13 @@ class Turnstile {
   std::deque<Waiter*> waiting_;
 };
 
-void TakeGil(PyThreadState* state) {
-  const Turnstile::Pass pass(Turnstile::Global());
-  PyEval_RestoreThread(state);
-}
-
 }  // namespace
 
 GilGuard::GilGuard() {
   static thread_local ThreadState thread_state;
   if (PyGILState_Check()) return;
-  TakeGil(PyGILState_GetThisThreadState());
+  const Turnstile::Pass pass(Turnstile::Global());
+  PyEval_RestoreThread(PyGILState_GetThisThreadState());
   took_it_ = true;
 }
 
@@ -108,6 +105,8 @@ GilGuard::~GilGuard() {
 }
 
 void GilLock::Release() { state_ = PyEval_SaveThread(); }
-void GilLock::Acquire() { TakeGil(state_); }
+
+// Not in turn: what has begun is finished first, and a call of a graph costs no wake-up.
+void GilLock::Acquire() { PyEval_RestoreThread(state_); }
 
 }  // namespace pipeserve::bindings

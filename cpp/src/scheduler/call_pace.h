@@ -11,8 +11,8 @@ namespace pipeserve {
 // Thread-safe; of two threads that add at once one may go unheard.
 class CallPace {
  public:
-  // A call that is briefer is not worth waking another thread for: that takes as long.
-  static constexpr Duration kBrief = std::chrono::microseconds(20);
+  // A call that is briefer is not worth waking another thread for, which takes longer.
+  static constexpr Duration kBrief = std::chrono::microseconds(10);
 
   // Whether `count` instances will be done within kBrief, after some calls that were.
   bool IsBrief(size_t count) const {

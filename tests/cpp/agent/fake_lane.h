@@ -19,7 +19,8 @@ struct SentCall {
   GraphId graph = 0;
   bool wants_outputs = false;
   bool takes_inputs = false;
-  std::string inputs;  // Encoded.
+  std::string inputs;                                 // Encoded.
+  std::weak_ptr<const std::string> kept_inputs = {};  // Gone when the call is.
 };
 
 class FakeLink final : public AgentLink {
@@ -29,9 +30,12 @@ class FakeLink final : public AgentLink {
       MutexLock lock(mutex_);
       if (!closed_.ok()) return;
       replies_.Sent(call.sequence);
-      calls_.push_back({call.sequence, call.epoch, call.graph, call.wants_outputs,
-                        call.inputs != nullptr,
-                        call.inputs != nullptr ? *call.inputs->Encoded() : std::string()});
+      SentCall& sent = calls_.emplace_back(call.sequence, call.epoch, call.graph,
+                                           call.wants_outputs, call.inputs != nullptr);
+      if (call.inputs != nullptr) {
+        sent.inputs = *call.inputs->Encoded();
+        sent.kept_inputs = call.inputs->Encoded();
+      }
     }
     changed_.NotifyAll();
   }

@@ -290,6 +290,21 @@ TEST_F(RemoteGroupTest, RequestThatIsGivenUpReturnsAtOnceAndItsCallGoesOn) {
   EXPECT_TRUE(late.buffer().unique());
 }
 
+TEST_F(RemoteGroupTest, MemoryOfACallThatWasGivenUpGoesThoughNoOtherCallComes) {
+  Make(2);
+  const auto cancelled = std::make_shared<CancelToken>();
+  auto result = Run(0, Deadline::Infinite(), cancelled);
+  const SentCall first = AwaitCall(0), last = AwaitCall(1);
+  cancelled->Raise();
+  EXPECT_ERROR(result.get(), kCancelled, "given up");
+  EXPECT_FALSE(last.kept_inputs.expired());
+  Reply(1, last, 1);
+  Reply(0, first, 0);
+  const Deadline limit = Deadline::After(std::chrono::seconds(5));  // Half of the call timeout.
+  while (!last.kept_inputs.expired() && !limit.HasPassed()) std::this_thread::yield();
+  EXPECT_TRUE(last.kept_inputs.expired());
+}
+
 TEST_F(RemoteGroupTest, RequestThatIsGivenUpWhileItWaitsForRoomOrItsTurnReturnsAtOnce) {
   Make(2);
   for (size_t call = 0; call < RemoteGroup::kMaxLag; ++call) {

@@ -7,7 +7,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr auto kQuick = microseconds(4);
+constexpr auto kQuick = microseconds(2);
 
 TEST(CallPaceTest, BriefIsWhatHasOftenBeenBrief) {
   CallPace pace;

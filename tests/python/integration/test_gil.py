@@ -48,6 +48,15 @@ def many(a):
     return y
 
 
+of_thread = threading.local()
+
+
+@register.register_pipeline(output_names=["count"])
+def counts(a):
+    of_thread.count = getattr(of_thread, "count", 0) + 1
+    return of_thread.count
+
+
 @register.register_pipeline(output_names=["came"], timeout=30)
 def waits(a):
     return let_go.wait(timeout=20)
@@ -104,3 +113,8 @@ def test_a_function_that_waits_for_another_request_lets_it_run(address):
         waiting = [clients.submit(call, address, "waits", 1) for _ in range(3)]
         assert call(address, "lets_go", 2)[0] == 8
         assert all(each.result() for each in waiting)
+
+
+def test_a_runner_keeps_its_python_thread_state(address):
+    counts = [call(address, "counts", 0) for _ in range(20)]
+    assert max(counts) >= 5  # Of one of four runners.

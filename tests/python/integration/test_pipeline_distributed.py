@@ -1,5 +1,6 @@
 """The specification's scenario: eight agents, two graphs, one pipeline, three scripts."""
 
+import http.client
 import json
 import os
 import select
@@ -23,6 +24,7 @@ distributed.declare_servable(rank_size=8, stage_size=1, with_batch_dim=False)
 
 
 def add_preprocess(x):
+    print("fun1 begins", flush=True)
     return np.add(x, x)
 
 
@@ -188,6 +190,27 @@ def test_a_killed_launcher_takes_its_agents_with_it(seed_8, start_script, free_p
     for fd in waits:
         assert select.select([fd], [], [], 30)[0], "an agent outlives its launcher"
         os.close(fd)
+
+
+def test_a_client_that_leaves_frees_the_runner_that_waits_for_a_hung_agent(
+    seed_8, start_script, free_port
+):
+    scenario = Scenario(start_script, free_port).start_all()
+    rest = scenario.server.wait_for(r"RESTful server start success, listening on (\S+)")[1]
+    pid = scenario.agent_pids()[3]
+    os.kill(pid, signal.SIGSTOP)
+    connection = http.client.HTTPConnection(rest, timeout=30)
+    body = json.dumps({"instances": {"x": ONES.tolist(), "y": ONES.tolist()}})
+    connection.request("POST", "/model/matmul:predict", body)
+    scenario.server.wait_for("fun1 begins")
+    connection.close()
+    scenario.server.wait_for("predict failed: Run failed: .*the request was given up")
+    os.kill(pid, signal.SIGCONT)
+    # The call has gone on, and its late result is not taken for that of a later one.
+    (reply,) = scenario.client().infer({"x": ONES, "y": ONES})
+    np.testing.assert_array_equal(reply["x"], np.full((128, 16), -96, np.float32))
+    np.testing.assert_array_equal(reply["z"], np.full((128, 16), -144, np.float32))
+    assert "has not finished within" not in scenario.server.output  # The group has not ended.
 
 
 def test_too_few_agents(seed_8, start_script, free_port):
