@@ -49,8 +49,9 @@ class FakeLink final : public AgentLink {
     changed_.NotifyAll();
   }
   void FormGroup(uint64_t epoch, const std::vector<std::string>& peers,
-                 bool /*shared_memory*/) override {
+                 bool shared_memory) override {
     MutexLock lock(mutex_);
+    shared_memory_ = shared_memory;
     epoch_ = epoch;
     peers_ = peers;
   }
@@ -80,6 +81,11 @@ class FakeLink final : public AgentLink {
     MutexLock lock(mutex_);
     return epoch_;
   }
+  // Whether the last group was formed with it.
+  bool shared_memory() {
+    MutexLock lock(mutex_);
+    return shared_memory_;
+  }
   std::vector<std::string> peers() {
     MutexLock lock(mutex_);
     return peers_;
@@ -92,6 +98,7 @@ class FakeLink final : public AgentLink {
   std::vector<SentCall> calls_;
   Status closed_;
   uint64_t epoch_ = 0;
+  bool shared_memory_ = false;
   std::vector<std::string> peers_;
 };
 
