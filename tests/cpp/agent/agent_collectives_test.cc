@@ -6,9 +6,9 @@
 #include "agent/agent_process.h"
 #include "base/str_cat.h"
 #include "pipeserve/graph_builder.h"
-#include "support/fixtures.h"
 #include "support/graphs.h"
 #include "support/matchers.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {

@@ -14,9 +14,9 @@
 #include "base/unix_socket.h"
 #include "pipeserve/graph_builder.h"
 #include "pipeserve/log.h"
-#include "support/fixtures.h"
 #include "support/graphs.h"
 #include "support/matchers.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {

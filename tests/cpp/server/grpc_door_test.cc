@@ -10,6 +10,7 @@
 #include "server/certificate.h"
 #include "server/test_servable.h"
 #include "support/matchers.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {
@@ -75,7 +76,7 @@ class GrpcDoorTest : public ::testing::Test {
            reply->errors[0].message == "the request's deadline passed before it was done";
   }
 
-  TempDir dir_;
+  TestFolder dir_;
   Gate gate_;
   Dispatcher dispatcher_{DispatcherOptions{}};
   std::shared_ptr<Servable> servable_;
