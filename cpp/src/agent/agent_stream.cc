@@ -71,7 +71,7 @@ void AgentStream::Send(const RankCall& call) {
 }
 
 void AgentStream::FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses,
-               bool shared_memory) {
+                            bool shared_memory) {
   proto::ServerMessage message;
   message.mutable_form_group()->set_epoch(epoch);
   message.mutable_form_group()->set_shared_memory(shared_memory);
@@ -184,12 +184,10 @@ bool AgentStream::Handle(const proto::AgentMessage& message) {
   if (!connected_) return HandleHello(message);
   switch (message.kind_case()) {
     case proto::AgentMessage::kGroupReady:
-      keeper_->GroupReady(rank_, message.group_ready().epoch(),
-                          LaneAnswer(message.group_ready()));
+      keeper_->GroupReady(rank_, message.group_ready().epoch(), LaneAnswer(message.group_ready()));
       return true;
     case proto::AgentMessage::kGroupFailed:
-      keeper_->GroupFailed(rank_, message.group_failed().epoch(),
-                           message.group_failed().message());
+      keeper_->GroupFailed(rank_, message.group_failed().epoch(), message.group_failed().message());
       return true;
     case proto::AgentMessage::kCallDone:
       return HandleCallDone(message.call_done());
