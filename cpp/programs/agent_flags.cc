@@ -2,9 +2,13 @@
 
 #include <getopt.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <string_view>
+#include <utility>
 
 #include "base/available_cores.h"
 #include "base/str_cat.h"
@@ -26,7 +30,8 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --threads N          threads of one graph call (default: the cores divided by --local-ranks)
   --local-ranks N      ranks that share this machine's cores (default: --rank-size)
   --collectives WAY    what carries the ranks' collectives: auto (default: shared memory if all
-                       ranks are on one host, else sockets), shm or socket
+                       ranks are on one host, else sockets), shm, socket or gloo (trusted
+                       networks only)
   --key-fd N           read the decryption key, raw, from this descriptor
   --dec-mode MODE      AES-GCM (default) or AES-CBC
   --launcher-fd N      exit when this descriptor reaches its end
@@ -97,12 +102,19 @@ Status ParseDecMode(const std::string& text, DecryptMode* mode) {
 }
 
 Status ParseCollectives(const std::string& text, Collectives* collectives) {
-  if (text != "auto" && text != "shm" && text != "socket") {
-    return InvalidArgument(StrCat("--collectives wants auto, shm or socket, '", text, "' came"));
+  constexpr std::pair<std::string_view, Collectives> kWays[] = {
+      {"auto", Collectives::kAuto},
+      {"shm", Collectives::kSharedMemory},
+      {"socket", Collectives::kSockets},
+      {"gloo", Collectives::kGloo},
+  };
+  const auto found =
+      std::ranges::find(kWays, text, &std::pair<std::string_view, Collectives>::first);
+  if (found == std::end(kWays)) {
+    return InvalidArgument(
+        StrCat("--collectives wants auto, shm, socket or gloo, '", text, "' came"));
   }
-  *collectives = text == "auto"  ? Collectives::kAuto
-                 : text == "shm" ? Collectives::kSharedMemory
-                                 : Collectives::kSockets;
+  *collectives = found->second;
   return OkStatus();
 }
 

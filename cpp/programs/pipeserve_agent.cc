@@ -18,6 +18,7 @@
 #include "base/malloc_tuning.h"
 #include "base/str_cat.h"
 #include "executor/cpu/cpu_executor.h"
+#include "executor/gloo_communicator.h"
 #include "executor/join_collectives.h"
 #include "graph/model_file.h"
 #include "graph/needless_gathers.h"
@@ -123,9 +124,9 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
       return InvalidArgument(StrCat("--rank-size is ", flags.rank_size, ", the servable has ",
                                     peers.size(), " ranks"));
     }
-    PIPESERVE_ASSIGN_OR_RETURN(
-        std::shared_ptr<Communicator> communicator,
-        JoinCollectives(listener, flags.rank, peers, epoch, limit, flags.collectives));
+    PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Communicator> communicator,
+                               JoinCollectives(listener, flags.rank, peers, epoch, limit,
+                                               flags.collectives, &GlooCommunicator::Connect));
     executor->SetCommunicator(communicator);
     return communicator;
   };
@@ -152,7 +153,7 @@ int OpenSignals() {
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);  // Gloo counts on it.
   return ::signalfd(-1, &signals, SFD_CLOEXEC);
 }
 

@@ -192,4 +192,4 @@ def check_decryption(key: Any, mode: Any) -> tuple[bytes | None, str]:
     return key, mode
 
 
-COLLECTIVES = ("auto", "shm", "socket")
+COLLECTIVES = ("auto", "shm", "socket", "gloo")

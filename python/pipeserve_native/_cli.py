@@ -165,7 +165,8 @@ def _add_agent(commands: Any) -> None:
         "--collectives",
         choices=_checks.COLLECTIVES,
         default="auto",
-        help="what carries what the ranks tell each other; auto: shm if all are on one host",
+        help="what carries what the ranks tell each other; auto: shm if all are on one host, "
+        "else socket; gloo: in trusted networks only",
     )
     parser.set_defaults(run=_agent)
 

@@ -15,10 +15,15 @@
 namespace pipeserve {
 namespace {
 
-// What the ranks tell each other over the mesh, in this order: rank 0 offers memory at a unix
-// socket
-// ("yes" and its name), every rank answers whether it has it, rank 0 tells what all will use. "No"
-// comes with the reason.
+// What all will use. kAuto is shared memory if it is to be had.
+struct Choice {
+  Collectives way = Collectives::kAuto;
+  std::string reason;  // Of kSockets.
+};
+
+// What the ranks tell each other about shared memory over the mesh, in this order: rank 0 offers it
+// at a unix socket ("yes" and its name), every rank answers whether it has it, rank 0 tells what
+// all will use. "No" comes with the reason.
 struct Note {
   uint32_t yes = 0;
   std::array<char, 252> text{};
@@ -51,11 +56,48 @@ std::span<std::byte> BytesOf(Message& message) {
   return std::as_writable_bytes(std::span(&message, 1));
 }
 
+// Tells every peer what this rank wants; returns what all want, by rank.
+Result<std::vector<Collectives>> SwapWishes(std::span<const Socket> mesh, Collectives wanted,
+                                            const WaitLimit& limit) {
+  std::vector<Collectives> wishes(mesh.size(), wanted);
+  for (size_t peer = 0; peer < mesh.size(); ++peer) {
+    if (!mesh[peer].is_open()) continue;
+    PIPESERVE_RETURN_IF_ERROR(
+        SendAll(mesh[peer], BytesOf(wanted), limit).WithContext(StrCat("telling rank ", peer)));
+  }
+  for (size_t peer = 0; peer < mesh.size(); ++peer) {
+    if (!mesh[peer].is_open()) continue;
+    PIPESERVE_RETURN_IF_ERROR(ReceiveAll(mesh[peer], BytesOf(wishes[peer]), limit)
+                                  .WithContext(StrCat("listening to rank ", peer)));
+  }
+  return wishes;
+}
+
+// Every rank chooses from the same wishes and comes to the same.
+Result<Choice> Choose(std::span<const Collectives> wishes) {
+  const auto first = [&](Collectives wish) -> int {  // -1 when there is none.
+    const auto found = std::ranges::find(wishes, wish);
+    return found == wishes.end() ? -1 : static_cast<int>(found - wishes.begin());
+  };
+  const int gloo = first(Collectives::kGloo), sockets = first(Collectives::kSockets);
+  const int memory = first(Collectives::kSharedMemory);
+  if (gloo >= 0 && (sockets >= 0 || memory >= 0)) {
+    return FailedPrecondition(StrCat("ranks disagree about what carries collectives: rank ", gloo,
+                                     " was told to use Gloo, rank ",
+                                     sockets >= 0 ? sockets : memory, " to use ",
+                                     sockets >= 0 ? "sockets" : "shared memory"));
+  }
+  if (gloo >= 0) return Choice{.way = Collectives::kGloo, .reason = ""};
+  if (sockets < 0) return Choice{};
+  return Choice{.way = Collectives::kSockets,
+                .reason = StrCat("rank ", sockets, ": it was told to use sockets")};
+}
+
+// Whether all ranks can share memory.
 class Negotiation {
  public:
-  Negotiation(int rank, uint64_t epoch, std::span<const Socket> mesh, Collectives wanted,
-              const WaitLimit& limit)
-      : rank_(rank), epoch_(epoch), mesh_(mesh), wanted_(wanted), limit_(limit) {}
+  Negotiation(int rank, uint64_t epoch, std::span<const Socket> mesh, const WaitLimit& limit)
+      : rank_(rank), epoch_(epoch), mesh_(mesh), limit_(limit) {}
 
   // The memory that all ranks have, or why they do not: a Note that says "no".
   Result<Note> Run() { return rank_ == 0 ? Offer() : Answer(); }
@@ -79,7 +121,6 @@ class Negotiation {
   const int rank_;
   const uint64_t epoch_;
   const std::span<const Socket> mesh_;
-  const Collectives wanted_;
   const WaitLimit limit_;
   std::optional<ShmSegment> segment_;
 };
@@ -98,7 +139,6 @@ Result<Note> Negotiation::Offer() {
 }
 
 Result<UnixListener> Negotiation::Prepare() {
-  if (wanted_ == Collectives::kSockets) return FailedPrecondition("it was told to use sockets");
   PIPESERVE_ASSIGN_OR_RETURN(segment_, ShmSegment::Create(ranks()));
   return UnixListener::Open();
 }
@@ -165,7 +205,6 @@ Result<Note> Negotiation::Answer() {
 }
 
 Status Negotiation::Fetch(const std::string& name) {
-  if (wanted_ == Collectives::kSockets) return FailedPrecondition("it was told to use sockets");
   PIPESERVE_ASSIGN_OR_RETURN(const Socket socket, DialUnix(name));
   Delivery came;
   PIPESERVE_ASSIGN_OR_RETURN(std::vector<FileDescriptor> descriptors,
@@ -177,26 +216,42 @@ Status Negotiation::Fetch(const std::string& name) {
   return OkStatus();
 }
 
+// The host of "ip:port" or "[ip]:port".
+std::string HostOf(const std::string& address) {
+  const std::string host = address.substr(0, address.rfind(':'));
+  return host.starts_with('[') ? host.substr(1, host.size() - 2) : host;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Communicator>> JoinCollectives(const SocketListener& listener, int rank,
                                                       std::span<const std::string> peers,
                                                       uint64_t epoch, const WaitLimit& limit,
-                                                      Collectives wanted) {
+                                                      Collectives wanted, ConnectGloo gloo) {
   PIPESERVE_ASSIGN_OR_RETURN(std::vector<Socket> mesh,
                              ConnectMesh(listener, rank, peers, epoch, limit));
-  Negotiation negotiation(rank, epoch, mesh, wanted, limit);
-  PIPESERVE_ASSIGN_OR_RETURN(const Note verdict, negotiation.Run());
-  std::optional<ShmSegment> segment = negotiation.Take();
-  if (verdict.yes != 0) {
-    return std::shared_ptr<Communicator>(
-        std::make_shared<ShmCommunicator>(rank, std::move(mesh), *std::move(segment)));
+  PIPESERVE_ASSIGN_OR_RETURN(const std::vector<Collectives> wishes,
+                             SwapWishes(mesh, wanted, limit));
+  PIPESERVE_ASSIGN_OR_RETURN(Choice choice, Choose(wishes));
+  if (choice.way == Collectives::kGloo) {
+    if (gloo == nullptr) return FailedPrecondition("this program is not linked with Gloo");
+    return gloo(rank, HostOf(peers[rank]), std::move(mesh), limit);
+  }
+  if (choice.way == Collectives::kAuto) {
+    Negotiation negotiation(rank, epoch, mesh, limit);
+    PIPESERVE_ASSIGN_OR_RETURN(const Note verdict, negotiation.Run());
+    std::optional<ShmSegment> segment = negotiation.Take();
+    if (verdict.yes != 0) {
+      return std::shared_ptr<Communicator>(
+          std::make_shared<ShmCommunicator>(rank, std::move(mesh), *std::move(segment)));
+    }
+    choice.reason = verdict.Text();
   }
   if (wanted == Collectives::kSharedMemory) {
-    return FailedPrecondition(StrCat("no shared memory for collectives: ", verdict.Text()));
+    return FailedPrecondition(StrCat("no shared memory for collectives: ", choice.reason));
   }
   if (wanted == Collectives::kAuto && rank == 0) {
-    Log(LogLevel::kInfo, "collectives go over sockets", {{"reason", verdict.Text()}});
+    Log(LogLevel::kInfo, "collectives go over sockets", {{"reason", choice.reason}});
   }
   return std::shared_ptr<Communicator>(std::make_shared<SocketCommunicator>(rank, std::move(mesh)));
 }

@@ -7,7 +7,10 @@
 namespace pipeserve {
 
 PeerWatch::PeerWatch(std::span<const Socket> sockets, std::function<void()> on_gone)
-    : sockets_(sockets), on_gone_(std::move(on_gone)), gone_(sockets.size()) {
+    : sockets_(sockets),
+      on_gone_(std::move(on_gone)),
+      gone_(sockets.size()),
+      reset_(sockets.size()) {
   for (const Socket& socket : sockets_) {
     polled_.push_back({.fd = socket.fd(), .events = POLLIN, .revents = 0});
   }
@@ -30,6 +33,8 @@ void PeerWatch::Run() {
       // Without a watch over its peers a rank could wait for ever, so that they count as gone.
       if (can_watch && polled_[rank].revents == 0) continue;
       polled_[rank].fd = -1;
+      const bool reset = !can_watch || (polled_[rank].revents & (POLLERR | POLLHUP)) != 0;
+      reset_[rank].store(reset, std::memory_order_release);
       gone_[rank].store(true, std::memory_order_release);
       on_gone_();
     }

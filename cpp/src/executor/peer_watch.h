@@ -22,13 +22,16 @@ class PeerWatch {
   ~PeerWatch();
 
   bool IsGone(int rank) const { return gone_[rank].load(std::memory_order_acquire); }
+  // True for one that is gone and reset its connection, as ranks do that break or abort. One that
+  // left in order, or was killed, only ended it.
+  bool IsReset(int rank) const { return reset_[rank].load(std::memory_order_acquire); }
 
  private:
   void Run();
 
   const std::span<const Socket> sockets_;
   const std::function<void()> on_gone_;
-  std::vector<std::atomic<bool>> gone_;
+  std::vector<std::atomic<bool>> gone_, reset_;
   std::vector<pollfd> polled_;  // By rank; those that are gone have no descriptor.
   std::jthread thread_;         // Last: it uses the others.
 };

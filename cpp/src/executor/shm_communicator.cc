@@ -4,6 +4,7 @@
 
 #include "base/str_cat.h"
 #include "executor/reduce.h"
+#include "executor/slice.h"
 
 namespace pipeserve {
 namespace {
@@ -15,18 +16,6 @@ bool PaysToShare(DataType dtype, size_t members, size_t bytes) {
   const size_t weight = dtype == DataType::kFloat16 ? 8 : 1;  // Of converting to float32 and back.
   return members * bytes * weight >= kLeastBytes;
 }
-
-// The `index`-th of `count` slices of `bytes` bytes, which end at cache lines.
-struct Slice {
-  size_t begin = 0, length = 0;
-
-  Slice(size_t index, size_t count, size_t bytes) {
-    constexpr size_t kLine = 64;
-    const size_t each = (bytes / count + kLine - 1) / kLine * kLine;
-    begin = std::min(bytes, index * each);
-    length = index + 1 == count ? bytes - begin : std::min(bytes, begin + each) - begin;
-  }
-};
 
 size_t IndexOf(std::span<const int32_t> group, int32_t rank) {
   return std::ranges::lower_bound(group, rank) - group.begin();

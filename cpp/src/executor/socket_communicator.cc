@@ -8,6 +8,8 @@
 #include <cerrno>
 
 #include "base/str_cat.h"
+#include "executor/reduce.h"
+#include "executor/slice.h"
 
 namespace pipeserve {
 namespace {
@@ -29,6 +31,13 @@ msghdr MessageOf(std::array<iovec, 2>& parts) {
   return message;
 }
 
+// True when a sum is faster if every member adds a slice of it, although that takes a second round.
+// Among two members it saves no bytes.
+bool PaysToShare(size_t members, size_t bytes) {
+  constexpr size_t kLeastBytes = size_t{64} << 10;
+  return members > 2 && bytes >= kLeastBytes;
+}
+
 }  // namespace
 
 SocketCommunicator::SocketCommunicator(int rank, std::vector<Socket> sockets)
@@ -39,52 +48,90 @@ SocketCommunicator::SocketCommunicator(int rank, std::vector<Socket> sockets)
 
 Status SocketCommunicator::Exchange(std::span<const int32_t> group, const CollectiveCall& call,
                                     const void* input, std::byte* pieces, Deadline deadline) {
-  Start(group, call, pieces);
   for (size_t i = 0; i < group.size(); ++i) {
-    if (group[i] == rank()) {
-      CopyPiece(peers_[group[i]].piece, input, call.bytes);
-    } else {  // The sockets have room for most pieces, so that sending first saves a poll().
-      PIPESERVE_RETURN_IF_ERROR(Send(group[i], input, call.bytes));
-    }
+    // No arithmetic on `pieces` when it may be null.
+    std::byte* const piece = call.bytes == 0 ? nullptr : pieces + i * call.bytes;
+    if (group[i] == rank()) CopyPiece(piece, input, call.bytes);
+    peers_[group[i]].source = {static_cast<const std::byte*>(input), call.bytes};
+    peers_[group[i]].piece = {piece, call.bytes};
   }
-  while (SelectPending(group, call.bytes)) {
+  return Move(group, call, deadline);
+}
+
+Status SocketCommunicator::Reduce(std::span<const int32_t> group, const CollectiveCall& call,
+                                  const void* input, void* output, Deadline deadline) {
+  if (PaysToShare(group.size(), call.bytes)) return SumSlices(group, call, input, output, deadline);
+  return ExchangeCommunicator::Reduce(group, call, input, output, deadline);
+}
+
+Status SocketCommunicator::SumSlices(std::span<const int32_t> group, const CollectiveCall& call,
+                                     const void* input, void* output, Deadline deadline) {
+  const size_t own = std::ranges::lower_bound(group, rank()) - group.begin();
+  const Slice mine(own, group.size(), call.bytes);
+  slices_.resize(std::max(slices_.size(), group.size() * mine.length));
+  const std::span source(static_cast<const std::byte*>(input), call.bytes);
+  const std::span sums(static_cast<std::byte*>(output), call.bytes);
+  std::vector<const std::byte*> addends;
+  for (size_t i = 0; i < group.size(); ++i) {
+    const Slice slice(i, group.size(), call.bytes);
+    const std::span addend = std::span(slices_).subspan(i * mine.length, mine.length);
+    peers_[group[i]].source = source.subspan(slice.begin, slice.length);
+    peers_[group[i]].piece = addend;
+    addends.push_back(addend.data());
+  }
+  CopyPiece(slices_.data() + own * mine.length, source.data() + mine.begin, mine.length);
+  PIPESERVE_RETURN_IF_ERROR(Move(group, call, deadline));
+  const std::span sum = sums.subspan(mine.begin, mine.length);
+  SumInRankOrder(call.dtype, addends, mine.length / DataTypeSize(call.dtype), sum.data());
+  for (size_t i = 0; i < group.size(); ++i) {
+    const Slice slice(i, group.size(), call.bytes);
+    peers_[group[i]].source = sum;
+    peers_[group[i]].piece = sums.subspan(slice.begin, slice.length);
+  }
+  return Move(group, call, deadline);
+}
+
+Status SocketCommunicator::Move(std::span<const int32_t> group, const CollectiveCall& call,
+                                Deadline deadline) {
+  Start(group, call);
+  for (const int32_t peer : group) {
+    // The sockets have room for most pieces, so that sending first saves a poll().
+    if (peer != rank()) PIPESERVE_RETURN_IF_ERROR(Send(peer));
+  }
+  while (SelectPending(group)) {
     PIPESERVE_RETURN_IF_ERROR(WaitReady(group, call, deadline));
     for (size_t i = 0; i < group.size(); ++i) {
       if (polled_[i].revents == 0) continue;
       if (polled_[i].events == 0) {
         return Unavailable(StrCat("rank ", group[i], " is gone: it reset its connection"));
       }
-      PIPESERVE_RETURN_IF_ERROR(Send(group[i], input, call.bytes));
+      PIPESERVE_RETURN_IF_ERROR(Send(group[i]));
       PIPESERVE_RETURN_IF_ERROR(Receive(group[i], call));
     }
   }
   return OkStatus();
 }
 
-void SocketCommunicator::Start(std::span<const int32_t> group, const CollectiveCall& call,
-                               std::byte* pieces) {
-  for (size_t i = 0; i < group.size(); ++i) {
-    Peer& peer = peers_[group[i]];
+void SocketCommunicator::Start(std::span<const int32_t> group, const CollectiveCall& call) {
+  for (const int32_t each : group) {
+    Peer& peer = peers_[each];
     peer.outgoing = {.sequence = ++peer.sequence,
                      .bytes = call.bytes,
                      .members = call.members,
                      .kind = static_cast<uint8_t>(call.kind),
                      .dtype = static_cast<uint8_t>(call.dtype)};
-    // No arithmetic on `pieces` when it may be null.
-    peer.piece = call.bytes == 0 ? nullptr : pieces + i * call.bytes;
     peer.sent = peer.received = 0;
   }
 }
 
-bool SocketCommunicator::SelectPending(std::span<const int32_t> group, size_t bytes) {
-  const size_t whole = sizeof(Header) + bytes;
+bool SocketCommunicator::SelectPending(std::span<const int32_t> group) {
   bool pending = false;
   polled_.clear();
   for (const int32_t each : group) {
     const Peer& peer = peers_[each];
     short events = 0;
-    if (each != rank() && peer.sent < whole) events |= POLLOUT;
-    if (each != rank() && peer.received < whole) events |= POLLIN;
+    if (each != rank() && peer.sent < sizeof(Header) + peer.source.size()) events |= POLLOUT;
+    if (each != rank() && peer.received < sizeof(Header) + peer.piece.size()) events |= POLLIN;
     // A peer that is done is asked for nothing, but poll() still tells when it breaks.
     polled_.push_back({.fd = peer.socket.fd(), .events = events, .revents = 0});
     pending |= events != 0;
@@ -101,10 +148,11 @@ Status SocketCommunicator::WaitReady(std::span<const int32_t> group, const Colle
                                  call.ToString(), " of rank ", rank(), " before the deadline"));
 }
 
-Status SocketCommunicator::Send(int32_t rank, const void* input, size_t bytes) {
+Status SocketCommunicator::Send(int32_t rank) {
   Peer& peer = peers_[rank];
-  while (peer.sent < sizeof(Header) + bytes) {
-    auto parts = Rest(&peer.outgoing, sizeof(Header), const_cast<void*>(input), bytes, peer.sent);
+  while (peer.sent < sizeof(Header) + peer.source.size()) {
+    auto* const source = const_cast<std::byte*>(peer.source.data());
+    auto parts = Rest(&peer.outgoing, sizeof(Header), source, peer.source.size(), peer.sent);
     const msghdr message = MessageOf(parts);
     const ssize_t sent = sendmsg(peer.socket.fd(), &message, MSG_NOSIGNAL);
     if (sent >= 0) {
@@ -120,8 +168,9 @@ Status SocketCommunicator::Send(int32_t rank, const void* input, size_t bytes) {
 
 Status SocketCommunicator::Receive(int32_t rank, const CollectiveCall& call) {
   Peer& peer = peers_[rank];
-  while (peer.received < sizeof(Header) + call.bytes) {
-    auto parts = Rest(&peer.incoming, sizeof(Header), peer.piece, call.bytes, peer.received);
+  while (peer.received < sizeof(Header) + peer.piece.size()) {
+    auto parts =
+        Rest(&peer.incoming, sizeof(Header), peer.piece.data(), peer.piece.size(), peer.received);
     msghdr message = MessageOf(parts);
     const ssize_t received = recvmsg(peer.socket.fd(), &message, 0);
     if (received == 0) {

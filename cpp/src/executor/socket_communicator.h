@@ -8,8 +8,9 @@
 
 namespace pipeserve {
 
-// Members send their pieces directly to each other, all at once. A peer that breaks, aborts or
-// dies closes its connections: the others get kUnavailable, which names it.
+// Members send their pieces directly to each other, all at once. A large sum is made slice by
+// slice, each by one member, so that a piece is sent twice and not to every peer. A peer that
+// breaks, aborts or dies closes its connections: the others get kUnavailable, which names it.
 class SocketCommunicator final : public ExchangeCommunicator {
  public:
   // `sockets` come from ConnectMesh().
@@ -33,24 +34,33 @@ class SocketCommunicator final : public ExchangeCommunicator {
     Socket socket;
     uint64_t sequence = 0;
     Header outgoing, incoming;
-    std::byte* piece = nullptr;  // Where the peer's bytes go.
+    std::span<const std::byte> source;  // What the peer gets.
+    std::span<std::byte> piece;         // Where the peer's bytes go.
     size_t sent = 0, received = 0;
   };
 
   Status Exchange(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
                   std::byte* pieces, Deadline deadline) override;
+  Status Reduce(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
+                void* output, Deadline deadline) override;
   void Disconnect(const Status& reason) override;
 
-  void Start(std::span<const int32_t> group, const CollectiveCall& call, std::byte* pieces);
+  // In two rounds: each member adds its slice of all pieces, then each gets the sums of the others.
+  Status SumSlices(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
+                   void* output, Deadline deadline);
+  // Sends each member its `source`, and receives its `piece`.
+  Status Move(std::span<const int32_t> group, const CollectiveCall& call, Deadline deadline);
+  void Start(std::span<const int32_t> group, const CollectiveCall& call);
   // Fills `polled_`; false when every message is sent and received.
-  bool SelectPending(std::span<const int32_t> group, size_t bytes);
+  bool SelectPending(std::span<const int32_t> group);
   Status WaitReady(std::span<const int32_t> group, const CollectiveCall& call, Deadline deadline);
-  Status Send(int32_t rank, const void* input, size_t bytes);
+  Status Send(int32_t rank);
   Status Receive(int32_t rank, const CollectiveCall& call);
   Status CheckHeader(int32_t rank, const CollectiveCall& call) const;
 
-  std::vector<Peer> peers_;     // By rank; the sockets stay as they are until the end.
-  std::vector<pollfd> polled_;  // Of the running operation, in the order of its group.
+  std::vector<Peer> peers_;        // By rank; the sockets stay as they are until the end.
+  std::vector<pollfd> polled_;     // Of the running operation, in the order of its group.
+  std::vector<std::byte> slices_;  // The addends of this rank's slice; grows.
 };
 
 }  // namespace pipeserve

@@ -154,8 +154,9 @@ def startup_agents(
 
     ``model_files``: per agent its files; the index within them is the subgraph number.
     ``threads``: of one graph call in one agent; None divides this machine's cores by its agents.
-    ``collectives``: what carries what the ranks tell each other: ``"shm"``, ``"socket"``, or
-    ``"auto"`` for shared memory if all ranks are on one host.
+    ``collectives``: what carries what the ranks tell each other: ``"shm"``, ``"socket"``,
+    ``"gloo"`` (in trusted networks only; all machines have to be told), or ``"auto"`` for shared
+    memory if all ranks are on one host, else sockets.
     The process then lives until an agent ends, SIGINT or SIGTERM; no agent outlives it.
     """
     _checks.check_str("distributed_address", distributed_address)

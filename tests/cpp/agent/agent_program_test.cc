@@ -11,6 +11,7 @@
 #include "support/fixtures.h"
 #include "support/graphs.h"
 #include "support/matchers.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {
@@ -69,10 +70,8 @@ class AgentProgramTest : public ::testing::Test {
   }
 
   std::unique_ptr<AgentProcess> Spawn(int rank, const std::vector<std::string>& models,
-                                      const std::string& key = "",
-                                      const std::string& collectives = "auto") const {
+                                      const std::string& key = "") const {
     std::vector<std::string> flags = {
-        "--collectives",  collectives,
         "--server",       hub_->address(),
         "--rank",         StrCat(rank),
         "--rank-size",    StrCat(kRanks),
@@ -121,17 +120,6 @@ TEST_F(AgentProgramTest, RanksComputeTogetherAndExitWithTheServable) {
   for (int i = 0; i < 20; ++i) ExpectRightAnswer();
   hub_->Stop();
   for (int rank = 0; rank < kRanks; ++rank) EXPECT_EQ(agent(rank).Wait(), 0);
-}
-
-TEST_F(AgentProgramTest, EachWayOfCollectivesGivesTheSameAnswer) {
-  for (const std::string way : {"shm", "socket"}) {
-    OpenHub(std::chrono::seconds(20));
-    for (int rank = 0; rank < kRanks; ++rank) {
-      agents_[static_cast<size_t>(rank)] = Spawn(rank, {ModelOf(rank)}, "", way);
-    }
-    ASSERT_NO_FATAL_FAILURE(AwaitReady());
-    ExpectRightAnswer();
-  }
 }
 
 TEST_F(AgentProgramTest, KilledRankFailsTheRunningCallAndItsSuccessorHealsTheGroup) {

@@ -65,8 +65,9 @@ class FakeLink final : public AgentLink {
     changed_.NotifyAll();
   }
   void FormGroup(uint64_t epoch, const std::vector<std::string>& peers,
-                 bool /*shared_memory*/) override {
+                 bool shared_memory) override {
     MutexLock lock(mutex_);
+    shared_memory_ = shared_memory;
     epoch_ = epoch;
     peers_ = peers;
   }
@@ -96,6 +97,11 @@ class FakeLink final : public AgentLink {
     MutexLock lock(mutex_);
     return epoch_;
   }
+  // Whether the last group was formed with it.
+  bool shared_memory() {
+    MutexLock lock(mutex_);
+    return shared_memory_;
+  }
   std::vector<std::string> peers() {
     MutexLock lock(mutex_);
     return peers_;
@@ -109,6 +115,7 @@ class FakeLink final : public AgentLink {
   std::optional<Buffer> room_;
   Status closed_;
   uint64_t epoch_ = 0;
+  bool shared_memory_ = false;
   std::vector<std::string> peers_;
 };
 

@@ -7,13 +7,13 @@
 #include <string>
 
 #include "support/matchers.h"
-#include "support/temp_dir.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {
 
 TEST(TextFileTest, EveryByteIsRead) {
-  const TempDir dir;
+  const TestFolder dir;
   std::string content("a\r\n\0\xff\n", 6);
   content += std::string(100'000, 'b');
   std::ofstream(dir.File("text"), std::ios::binary) << content;
@@ -23,7 +23,7 @@ TEST(TextFileTest, EveryByteIsRead) {
 }
 
 TEST(TextFileTest, AnEmptyFileIsEmptyText) {
-  const TempDir dir;
+  const TestFolder dir;
   std::ofstream(dir.File("empty")).flush();
   const Result<std::string> text = ReadTextFile(dir.File("empty"));
   ASSERT_OK(text);
@@ -31,7 +31,7 @@ TEST(TextFileTest, AnEmptyFileIsEmptyText) {
 }
 
 TEST(TextFileTest, WhatIsNoReadableFileIsNamed) {
-  const TempDir dir;
+  const TestFolder dir;
   EXPECT_ERROR(ReadTextFile(dir.File("none")), kInvalidArgument,
                "cannot read file " + dir.File("none") + ": No such file");
   std::filesystem::create_directory(dir.File("folder"));

@@ -1,10 +1,13 @@
 // What every Communicator promises, held against each implementation.
 #include <Eigen/Core>
+#include <cmath>
+#include <csignal>
 #include <cstring>
 #include <functional>
 #include <numeric>
 #include <thread>
 
+#include "executor/gloo_communicator.h"
 #include "executor/join_collectives.h"
 #include "executor/local_communicator.h"
 #include "support/matchers.h"
@@ -33,7 +36,8 @@ Group Join(int size, Collectives wanted) {
   std::vector<std::jthread> threads;
   for (int rank = 0; rank < size; ++rank) {
     threads.emplace_back([&, rank] {
-      auto made = JoinCollectives(listeners[rank], rank, peers, 1, Soon(), wanted);
+      auto made = JoinCollectives(listeners[rank], rank, peers, 1, Soon(), wanted,
+                                  &GlooCommunicator::Connect);
       ASSERT_OK(made);
       group[rank] = *std::move(made);
     });
@@ -44,6 +48,10 @@ Group Join(int size, Collectives wanted) {
 
 Group MakeSocketCommunicators(int size) { return Join(size, Collectives::kSockets); }
 Group MakeShmCommunicators(int size) { return Join(size, Collectives::kSharedMemory); }
+Group MakeGlooCommunicators(int size) {
+  std::signal(SIGPIPE, SIG_IGN);
+  return Join(size, Collectives::kGloo);
+}
 
 struct Implementation {
   std::string name;
@@ -58,7 +66,8 @@ class CommunicatorContractTest : public ::testing::TestWithParam<Implementation>
 INSTANTIATE_TEST_SUITE_P(Implementations, CommunicatorContractTest,
                          ::testing::Values(Implementation{"Local", &MakeLocalCommunicators},
                                            Implementation{"Socket", &MakeSocketCommunicators},
-                                           Implementation{"Shm", &MakeShmCommunicators}),
+                                           Implementation{"Shm", &MakeShmCommunicators},
+                                           Implementation{"Gloo", &MakeGlooCommunicators}),
                          [](const auto& info) { return info.param.name; });
 
 TEST_P(CommunicatorContractTest, KnowsRankAndSize) {
@@ -145,6 +154,56 @@ TEST_P(CommunicatorContractTest, DisjointGroupsWorkAtTheSameTimeAndMixWithTheWor
       EXPECT_EQ(sum, pair[0] + pair[1] + 2 * round);
       ASSERT_OK(self.AllReduceSum({}, DataType::kInt32, &value, &sum, 1, Soon()));
       EXPECT_EQ(sum, 6 + 4 * round);
+    }
+  });
+}
+
+TEST_P(CommunicatorContractTest, SubGroupsExchangeLargePieces) {
+  RunRanks(Make(4), [](Communicator& self) {
+    const std::vector<int32_t> three{0, 1, 3};
+    if (self.rank() == 2) return;
+    const int own = self.rank() == 3 ? 2 : self.rank();
+    std::vector<float> data(200'003, static_cast<float>(1 << own));
+    std::vector<float> gathered(3 * data.size()), wanted;
+    for (int i = 0; i < 3; ++i)
+      wanted.insert(wanted.end(), data.size(), static_cast<float>(1 << i));
+    ASSERT_OK(self.AllGather(three, data.data(), data.size() * 4, gathered.data(), Soon()));
+    EXPECT_EQ(gathered, wanted);
+    ASSERT_OK(self.AllReduceSum(three, DataType::kFloat32, data.data(), data.data(), data.size(),
+                                Soon()));
+    EXPECT_EQ(data, std::vector<float>(data.size(), 7.0F));
+  });
+}
+
+// Sums of every size and type have the bits that adding in rank order gives.
+TEST_P(CommunicatorContractTest, SumsHaveTheBitsOfAddingInRankOrder) {
+  constexpr int kRanks = 5;
+  constexpr size_t kMost = 70'001;
+  const auto term = [](int rank, size_t i) {  // Of all magnitudes, some cancel.
+    return std::ldexp(static_cast<float>((i * 37 + rank * 101) % 997) - 498.0F,
+                      static_cast<int>(i + rank) % 11 - 8);
+  };
+  RunRanks(Make(kRanks), [&](Communicator& self) {
+    for (const size_t count : {size_t{7}, size_t{4'097}, kMost}) {
+      std::vector<float> floats(count), wanted_floats(count);
+      std::vector<Eigen::half> halves(count), wanted_halves(count);
+      for (size_t i = 0; i < count; ++i) {
+        floats[i] = term(self.rank(), i);
+        halves[i] = Eigen::half(floats[i]);
+        wanted_floats[i] = term(0, i);
+        float half_sum = static_cast<float>(Eigen::half(term(0, i)));
+        for (int rank = 1; rank < kRanks; ++rank) {
+          wanted_floats[i] += term(rank, i);
+          half_sum += static_cast<float>(Eigen::half(term(rank, i)));
+        }
+        wanted_halves[i] = Eigen::half(half_sum);
+      }
+      ASSERT_OK(
+          self.AllReduceSum({}, DataType::kFloat32, floats.data(), floats.data(), count, Soon()));
+      ASSERT_OK(
+          self.AllReduceSum({}, DataType::kFloat16, halves.data(), halves.data(), count, Soon()));
+      EXPECT_EQ(std::memcmp(floats.data(), wanted_floats.data(), count * sizeof(float)), 0);
+      EXPECT_EQ(std::memcmp(halves.data(), wanted_halves.data(), count * sizeof(Eigen::half)), 0);
     }
   });
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "executor/gloo_communicator.h"
 #include "executor/shm_communicator.h"
 #include "executor/socket_communicator.h"
 #include "pipeserve/log.h"
@@ -126,13 +127,14 @@ class AgreementTest : public ::testing::Test {
     for (size_t rank = 0; rank < wanted.size(); ++rank) {
       threads.emplace_back([&, rank] {
         joined[rank] = JoinCollectives(listeners[rank], static_cast<int>(rank), peers, 1, Soon(),
-                                       wanted[rank]);
+                                       wanted[rank], gloo_);
       });
     }
     for (std::jthread& thread : threads) thread.join();
     return joined;
   }
 
+  ConnectGloo gloo_ = &GlooCommunicator::Connect;
   std::vector<std::string> logged_;  // By rank 0 only.
 };
 
@@ -174,6 +176,33 @@ TEST_F(AgreementTest, DemandedMemoryThatIsNotToBeHadIsAnError) {
   EXPECT_OK(first[2]);
   const auto last = Join({Collectives::kSharedMemory, Collectives::kAuto, Collectives::kSockets});
   EXPECT_ERROR(last[0], kFailedPrecondition, "rank 2: it was told to use sockets");
+}
+
+TEST_F(AgreementTest, OneThatIsToldToUseGlooMakesAllUseIt) {
+  for (const Connected& each : Join({Collectives::kAuto, Collectives::kGloo, Collectives::kAuto})) {
+    ASSERT_OK(each);
+    EXPECT_NE(dynamic_cast<const GlooCommunicator*>(each.value().get()), nullptr);
+  }
+  EXPECT_TRUE(logged_.empty());
+}
+
+TEST_F(AgreementTest, GlooAndSomethingElseIsAnErrorOfAll) {
+  for (const Connected& each :
+       Join({Collectives::kAuto, Collectives::kGloo, Collectives::kSockets})) {
+    EXPECT_ERROR(each, kFailedPrecondition, "rank 1 was told to use Gloo, rank 2 to use sockets");
+  }
+  for (const Connected& each :
+       Join({Collectives::kSharedMemory, Collectives::kAuto, Collectives::kGloo})) {
+    EXPECT_ERROR(each, kFailedPrecondition,
+                 "rank 2 was told to use Gloo, rank 0 to use shared memory");
+  }
+}
+
+TEST_F(AgreementTest, ProgramWithoutGlooRefusesIt) {
+  gloo_ = nullptr;
+  for (const Connected& each : Join({Collectives::kGloo, Collectives::kGloo, Collectives::kGloo})) {
+    EXPECT_ERROR(each, kFailedPrecondition, "not linked with Gloo");
+  }
 }
 
 TEST_F(JoinCollectivesTest, PeerThatNeverAgreesIsWaitedForUntilTheDeadlineOrAnInterrupt) {

@@ -4,6 +4,7 @@
 
 #include "support/fixtures.h"
 #include "support/matchers.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {

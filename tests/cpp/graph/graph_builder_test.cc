@@ -5,8 +5,8 @@
 
 #include "base/str_cat.h"
 #include "graph/model_file.h"
-#include "support/fixtures.h"
 #include "support/matchers.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {

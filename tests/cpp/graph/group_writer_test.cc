@@ -1,6 +1,6 @@
 #include "graph/model_file.h"
-#include "support/fixtures.h"
 #include "support/matchers.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {

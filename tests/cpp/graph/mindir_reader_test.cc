@@ -8,6 +8,7 @@
 #include "mindir.pb.h"
 #include "support/fixtures.h"
 #include "support/matchers.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {

@@ -4,7 +4,7 @@
 #include "graph/graph_maker.h"
 #include "graph/model_file.h"
 #include "mindir.pb.h"
-#include "support/fixtures.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {

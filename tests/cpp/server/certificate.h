@@ -6,12 +6,12 @@
 #include <cstdlib>
 #include <string>
 
-#include "support/temp_dir.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 
 // Writes NAME.crt and NAME.key, a certificate for 127.0.0.1 that is its own authority.
-inline void MakeCertificate(const TempDir& dir, const std::string& name) {
+inline void MakeCertificate(const TestFolder& dir, const std::string& name) {
   const std::string command =
       "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 "
       "-addext subjectAltName=IP:127.0.0.1 -keyout '" +

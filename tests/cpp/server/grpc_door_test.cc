@@ -12,6 +12,7 @@
 #include "server/certificate.h"
 #include "server/test_servable.h"
 #include "support/matchers.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {
@@ -77,7 +78,7 @@ class GrpcDoorTest : public ::testing::Test {
            reply->errors[0].message == "the request's deadline passed before it was done";
   }
 
-  TempDir dir_;
+  TestFolder dir_;
   Gate gate_;
   Dispatcher dispatcher_{DispatcherOptions{}};
   std::shared_ptr<Servable> servable_;

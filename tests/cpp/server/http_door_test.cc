@@ -13,6 +13,7 @@
 #include "server/certificate.h"
 #include "server/test_servable.h"
 #include "support/matchers.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {
@@ -127,7 +128,7 @@ class HttpDoorTest : public ::testing::Test {
     return *std::move(door);
   }
 
-  TempDir dir_;
+  TestFolder dir_;
   Gate gate_;
   Dispatcher dispatcher_{DispatcherOptions{}};
   std::shared_ptr<Servable> servable_;

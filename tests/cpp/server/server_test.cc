@@ -14,8 +14,8 @@
 #include "server/test_servable.h"
 #include "support/fixtures.h"
 #include "support/matchers.h"
-#include "support/temp_dir.h"
 #include "support/test_agent.h"
+#include "support/test_folder.h"
 
 namespace pipeserve {
 namespace {
@@ -189,7 +189,7 @@ TEST_F(LocalServerTest, APipelineRunsItsMethodOnBothDoors) {
 }
 
 // Rank 0 and so on, all on this machine.
-DistributedServableOptions Ranks(const TempDir& dir, int count) {
+DistributedServableOptions Ranks(const TestFolder& dir, int count) {
   std::string devices;
   for (int rank = 0; rank < count; ++rank) {
     devices += StrCat(rank == 0 ? "" : ", ", R"({"device_id": ")", rank,
@@ -217,7 +217,7 @@ Status Waiting(int present, int wanted) {
 }
 
 TEST(ServerTest, ADistributedServableWithoutAgentsIsUnavailable) {
-  const TempDir dir;
+  const TestFolder dir;
   const auto server = MakeServer();
   const DistributedServableOptions options = Ranks(dir, 1);
   ASSERT_OK(server->StartDistributed(TestSpec("matmul", 1), options));
@@ -255,7 +255,7 @@ Result<std::vector<float>> Gather(const std::string& address) {
 
 TEST(ServerTest, ADistributedServableLeavesWithItsGroupAndComesBack) {
   constexpr std::chrono::seconds kLimit{20};
-  const TempDir dir;
+  const TestFolder dir;
   const auto server = MakeServer();
   const Result<std::string> hub = server->StartDistributed(GatherSpec(), Ranks(dir, 2));
   ASSERT_OK(hub);

@@ -236,9 +236,15 @@ def test_missing_model_files(seed_8, tmp_path, start_script, free_port):
     assert "Cannot access model file" in scenario.agents.output
 
 
-@pytest.mark.parametrize("wait", ["last", "all"])
-@pytest.mark.parametrize("lane", ["auto", "shm", "grpc"])
-def test_the_exported_demo(tmp_path, start, free_port, lane, wait):
+@pytest.mark.parametrize(
+    ("lane", "wait", "collectives"),
+    [
+        *((lane, wait, "auto") for lane in ("auto", "shm", "grpc") for wait in ("last", "all")),
+        ("auto", "last", "socket"),
+        ("auto", "last", "gloo"),
+    ],
+)
+def test_the_exported_demo(tmp_path, start, free_port, lane, wait, collectives):
     pipeserve = os.path.join(os.path.dirname(sys.executable), "pipeserve")
     assert start(pipeserve, "export-demo", tmp_path / "demo").wait() == 0
     address = f"127.0.0.1:{free_port()}"
@@ -250,8 +256,9 @@ def test_the_exported_demo(tmp_path, start, free_port, lane, wait):
     )  # fmt: skip
     port = free_port(8)
     agents = start(
-        pipeserve, "agent", address, "--models", tmp_path / "demo/model", "--start-port", port
-    )
+        pipeserve, "agent", address, "--models", tmp_path / "demo/model", "--start-port", port,
+        "--collectives", collectives,
+    )  # fmt: skip
     agents.wait_for("Success to start agents, ")
     grpc = server.wait_for(r"gRPC server start success, listening on (\S+)")[1]
     np.save(tmp_path / "ones.npy", ONES)

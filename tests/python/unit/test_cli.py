@@ -28,7 +28,7 @@ def test_help_shows_examples(capsys):
         ("fly",),
         ("serve",),
         ("infer", "a", "b", "c"),
-        ("agent", "a", "--models", "m", "--collectives", "gloo"),
+        ("agent", "a", "--models", "m", "--collectives", "smoke"),
     ],
 )
 def test_wrong_usage_is_2(arguments, capsys):
