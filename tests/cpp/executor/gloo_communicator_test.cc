@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "executor/join_collectives.h"
 #include "executor/socket_mesh.h"
 #include "support/matchers.h"
 
@@ -71,6 +72,28 @@ TEST_F(GlooCommunicatorTest, EpochAfterEpochLeavesNoDescriptors) {
     if (epoch == 2) before = OpenDescriptors();
     EXPECT_EQ(OpenDescriptors(), before);
     ConnectBoth(epoch);
+  }
+}
+
+// As ranks of several hosts have them.
+TEST(GlooAddressTest, EachRankListensWhereItsPeersReachIt) {
+  std::signal(SIGPIPE, SIG_IGN);
+  std::vector<SocketListener> listeners;
+  std::vector<std::string> peers;
+  for (const std::string host : {"127.0.0.3:0", "127.0.0.1:0", "127.0.0.2:0"}) {
+    listeners.push_back(SocketListener::Open(host).value());
+    peers.push_back(listeners.back().address());
+  }
+  std::vector<std::jthread> threads;
+  for (int rank = 0; rank < 3; ++rank) {
+    threads.emplace_back([&, rank] {
+      const Connected joined = JoinCollectives(listeners[rank], rank, peers, 1, Soon(),
+                                               Collectives::kGloo, &GlooCommunicator::Connect);
+      ASSERT_OK(joined);
+      int32_t value = 1, sum = 0;
+      ASSERT_OK((*joined)->AllReduceSum({}, DataType::kInt32, &value, &sum, 1, Soon()));
+      EXPECT_EQ(sum, 3);
+    });
   }
 }
 
