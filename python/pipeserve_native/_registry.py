@@ -121,13 +121,15 @@ class Binding:
 
     server: _core.Server
     version: int
-    calls: dict[tuple[str, bool], Callable[..., Any]] = field(default_factory=dict)
-    """The methods that have been called, by name and whether their outputs are kept."""
+    calls: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    """The methods that have been called, by name."""
+    keeping_calls: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    """The same for calls whose outputs are kept."""
 
     def bind(self, servable: str, method: str, keep: bool) -> Callable[..., Any]:
         """What runs a method with its arguments."""
         call = self.server.method(servable, self.version, method, keep)
-        return self.calls.setdefault((method, keep), call)
+        return (self.keeping_calls if keep else self.calls).setdefault(method, call)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ namespace {
 
 // For tensors whose size only a call tells; a larger one goes over the stream.
 constexpr size_t kUnknownBytes = size_t{256} << 10;
-constexpr size_t kMinArea = size_t{1} << 20;
+// Room for the inputs of requests that wait, too, as long as they are small.
+constexpr size_t kMinArea = size_t{8} << 20;
 constexpr size_t kMaxArea = size_t{1} << 30;
 // Calls that lag behind, calls that are waited for, and results that a pipeline still holds.
 constexpr size_t kCallsUnderWay = 16;

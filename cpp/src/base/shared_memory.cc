@@ -61,8 +61,9 @@ Status Reserve(const std::string& what, int fd, size_t bytes) {
 }
 
 Result<std::byte*> MapBytes(const std::string& what, int fd, size_t bytes) {
-  // The page table is filled now, so that using the memory causes no faults.
-  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+  // The pages exist (see Reserve()); a process maps those that it uses, so what nobody uses counts
+  // nowhere as resident.
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (mapped == MAP_FAILED) return Exhausted(what, bytes, errno);
   return static_cast<std::byte*>(mapped);
 }

@@ -257,10 +257,12 @@ class PipelineServable:
         request or one that has ended; InvalidArgumentError for one of another servable;
         UnavailableError for one that is lost with the group of agents that computed it.
         """
+        binding = self._registry.binding or self._not_bound()
+        calls = binding.calls
         if keep is not False:
             _checks.check_bool("keep", keep)
-        binding = self._registry.binding or self._not_bound()
-        call = binding.calls.get((self._method, keep))
+            calls = binding.keeping_calls
+        call = calls.get(self._method)
         if call is None:
             call = binding.bind(self._registry.name, self._method, keep)
         return call(*args)

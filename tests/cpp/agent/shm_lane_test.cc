@@ -81,16 +81,16 @@ TEST_F(ShmLaneTest, AnInputThatWasReadIntoTheAreaIsNotCopied) {
 }
 
 TEST_F(ShmLaneTest, HalfOfTheAreaIsKeptForCalls) {
-  constexpr size_t kRoom = size_t{64} << 10;
+  const size_t room_bytes = space_->inputs().memory().size() / 16;
   std::vector<Buffer> rooms;
-  while (const auto room = lane_->MakeRoom(kRoom)) rooms.push_back(*room);
-  EXPECT_EQ(rooms.size(), 8u);  // Of 1 MiB.
+  while (const auto room = lane_->MakeRoom(room_bytes)) rooms.push_back(*room);
+  EXPECT_EQ(rooms.size(), 8u);
   CallInputs inputs(std::span(&input_, 1));
   Send(1, 0, &inputs);
   EXPECT_EQ(Find(1).inputs.at(0).data_as<float>()[1], 2);
   rooms.pop_back();
   rooms.pop_back();
-  EXPECT_TRUE(lane_->MakeRoom(kRoom).has_value());
+  EXPECT_TRUE(lane_->MakeRoom(room_bytes).has_value());
   EXPECT_FALSE(lane_->MakeRoom(size_t{1} << 40).has_value());
 }
 
