@@ -164,6 +164,7 @@ void AgentConnection::RunPosted(const ShmCalls::Call& call) {
   if (status.ok()) {
     CallContext context;
     context.places = call.outputs;
+    context.outputs_wanted = !call.outputs.empty();
     status = options_.executor->Run(call.graph, call.inputs, context, &outputs);
   }
   if (LeavesPeersWaiting(status.code())) LeavePeers(status);
@@ -198,7 +199,9 @@ void AgentConnection::RunCall(const proto::RunCall& call) {
 Status AgentConnection::Execute(const proto::RunCall& call, std::vector<Tensor>* outputs) {
   PIPESERVE_RETURN_IF_ERROR(CheckEpoch(call.epoch()));
   PIPESERVE_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, TensorsFromProto(call.inputs()));
-  return options_.executor->Run(call.graph(), inputs, CallContext(), outputs);
+  CallContext context;
+  context.outputs_wanted = call.wants_outputs();
+  return options_.executor->Run(call.graph(), inputs, context, outputs);
 }
 
 Status AgentConnection::CheckEpoch(uint64_t epoch) const {

@@ -20,6 +20,7 @@ namespace pipeserve {
 // A rank that could finish before the failure may learn of it in its next operation only. Also
 // kInvalidArgument (a wrong group or data type) and kFailedPrecondition (members disagree about the
 // operation or its size; the message names both).
+// A member that needs no result passes no `output`, and may return before the others have come.
 // After an error the communicator stays broken and every later operation returns the same error.
 class Communicator {
  public:

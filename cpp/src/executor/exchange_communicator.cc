@@ -60,6 +60,7 @@ Status ExchangeCommunicator::TryAllReduceSum(std::span<const int32_t> ranks, Dat
                             .dtype = dtype,
                             .members = static_cast<uint32_t>(group.size()),
                             .bytes = bytes};
+  if (output == nullptr && bytes > 0) return Contribute(group, call, input, deadline);
   return Reduce(group, call, input, output, deadline);
 }
 
@@ -82,7 +83,17 @@ Status ExchangeCommunicator::TryAllGather(std::span<const int32_t> ranks, const 
   const CollectiveCall call{.kind = CollectiveCall::Kind::kAllGather,
                             .members = static_cast<uint32_t>(group.size()),
                             .bytes = bytes};
+  if (output == nullptr && bytes > 0) return Contribute(group, call, input, deadline);
   return Exchange(group, call, input, static_cast<std::byte*>(output), deadline);
+}
+
+Status ExchangeCommunicator::Contribute(std::span<const int32_t> group, const CollectiveCall& call,
+                                        const void* input, Deadline deadline) {
+  const bool is_sum = call.kind == CollectiveCall::Kind::kAllReduceSum;
+  const size_t bytes = is_sum ? call.bytes : call.bytes * group.size();
+  if (unwanted_.size() < bytes) unwanted_ = Buffer::Allocate(bytes);
+  if (is_sum) return Reduce(group, call, input, unwanted_.mutable_data(), deadline);
+  return Exchange(group, call, input, unwanted_.mutable_data(), deadline);
 }
 
 Result<std::span<const int32_t>> ExchangeCommunicator::CheckGroup(

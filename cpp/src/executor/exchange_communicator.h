@@ -33,6 +33,10 @@ class ExchangeCommunicator : public Communicator {
   virtual Status Reduce(std::span<const int32_t> group, const CollectiveCall& call,
                         const void* input, void* output, Deadline deadline);
 
+  // The part in `call` of a rank that needs no result. This one does what the others do.
+  virtual Status Contribute(std::span<const int32_t> group, const CollectiveCall& call,
+                            const void* input, Deadline deadline);
+
   // Makes a running Exchange() or Reduce() of this rank return an error, and those of peers that
   // need this rank. Called once, by any thread.
   virtual void Disconnect(const Status& reason) = 0;
@@ -52,6 +56,7 @@ class ExchangeCommunicator : public Communicator {
   std::vector<int32_t> world_;
   Buffer scratch_;  // The pieces of a reduction; grows, and is used again by the next one.
   std::vector<const std::byte*> addends_;  // Where they lie.
+  Buffer unwanted_;                        // A result that nobody reads.
   mutable Mutex mutex_;
   Status broken_ GUARDED_BY(mutex_);
 };

@@ -30,6 +30,9 @@ struct CallContext {
   // Where outputs are wanted, in their order; none: nowhere in particular. An executor that can
   // computes an output in the place of its size and returns that buffer; else it leaves it alone.
   std::span<const Buffer> places = {};
+  // False: nobody reads the outputs, which may be left out. What other ranks need of this one is
+  // done all the same.
+  bool outputs_wanted = true;
 
   bool is_cancelled() const { return cancelled != nullptr && cancelled->raised(); }
 };

@@ -21,12 +21,6 @@ size_t IndexOf(std::span<const int32_t> group, int32_t rank) {
   return std::ranges::lower_bound(group, rank) - group.begin();
 }
 
-Status Garbage(int32_t rank, const RoundMark& mark, uint64_t wanted) {
-  return FailedPrecondition(StrCat("rank ", rank,
-                                   " wrote garbage into shared memory: it is in round ",
-                                   mark.sequence, ", and ", wanted, " is the next"));
-}
-
 }  // namespace
 
 ShmCommunicator::ShmCommunicator(int rank, std::vector<Socket> sockets, ShmSegment segment)
@@ -34,6 +28,7 @@ ShmCommunicator::ShmCommunicator(int rank, std::vector<Socket> sockets, ShmSegme
       sockets_(std::move(sockets)),
       segment_(std::move(segment)),
       sequences_(sockets_.size()),
+      latest_(sockets_.size()),
       watch_(sockets_, [this] { AlarmAll(); }) {
   for (auto& readers : readers_) readers.reserve(sockets_.size());
   pieces_.reserve(sockets_.size());
@@ -79,6 +74,21 @@ Status ShmCommunicator::Reduce(std::span<const int32_t> group, const CollectiveC
   return OkStatus();
 }
 
+Status ShmCommunicator::Contribute(std::span<const int32_t> group, const CollectiveCall& call,
+                                   const void* input, Deadline deadline) {
+  const bool adds_a_slice = call.kind == CollectiveCall::Kind::kAllReduceSum &&
+                            PaysToShare(call.dtype, group.size(), call.bytes);
+  if (adds_a_slice || call.bytes > kSlotBytes) {
+    return ExchangeCommunicator::Contribute(group, call, input, deadline);
+  }
+  PIPESERVE_RETURN_IF_ERROR(AwaitFree(slot_, deadline));
+  CopyPiece(segment_.piece(rank(), slot_), input, call.bytes);
+  Begin(group, {.call = call});
+  PIPESERVE_ASSIGN_OR_RETURN(const int missing, FindMissing(group));
+  if (missing < 0) segment_.complete(group.front()).Ring();  // This rank came last.
+  return Leave(group);
+}
+
 Status ShmCommunicator::SumTogether(std::span<const int32_t> group, PieceHeader header,
                                     size_t bytes, std::byte* output, Deadline deadline) {
   const Slice mine(IndexOf(group, rank()), group.size(), bytes);
@@ -122,8 +132,7 @@ Status ShmCommunicator::AwaitFree(uint32_t slot, Deadline deadline) {
   return OkStatus();
 }
 
-Status ShmCommunicator::Meet(std::span<const int32_t> group, const PieceHeader& header,
-                             Deadline deadline) {
+void ShmCommunicator::Begin(std::span<const int32_t> group, const PieceHeader& header) {
   segment_.WriteHeader(rank(), slot_, header);
   readers_[slot_].clear();
   for (const int32_t peer : group) {
@@ -131,6 +140,11 @@ Status ShmCommunicator::Meet(std::span<const int32_t> group, const PieceHeader& 
     readers_[slot_].push_back({.rank = peer, .sequence = ++sequences_[peer]});
     Tell(peer, /*finished=*/false);
   }
+}
+
+Status ShmCommunicator::Meet(std::span<const int32_t> group, const PieceHeader& header,
+                             Deadline deadline) {
+  Begin(group, header);
   PIPESERVE_RETURN_IF_ERROR(AwaitMembers(group, header.call, deadline));
   return CheckHeaders(group, header);
 }
@@ -180,26 +194,34 @@ Result<int> ShmCommunicator::FindMissing(std::span<const int32_t> group) {
     uint32_t slot = slot_;
     if (peer != rank()) {
       const uint64_t wanted = sequences_[peer];
-      const RoundMark mark = RoundMark::Unpack(segment_.mark(peer, rank()).load());
-      if (mark.sequence + 1 == wanted) return peer;
-      // A peer may be ahead by the beginning of one round, for which it has taken its other slot.
-      const bool is_ahead = mark.sequence == wanted + 1 && !mark.finished;
-      if (mark.sequence != wanted && !is_ahead) return Garbage(peer, mark, wanted);
-      slot = is_ahead ? 1 - mark.slot : mark.slot;
+      PIPESERVE_ASSIGN_OR_RETURN(const RoundMark mark, LatestMark(peer, wanted + 1));
+      if (mark.sequence < wanted) return peer;
+      // For the round after this one it has taken its other slot.
+      slot = mark.sequence > wanted ? 1 - mark.slot : mark.slot;
     }
     pieces_.push_back(segment_.piece(peer, slot));
   }
   return -1;
 }
 
-Result<bool> ShmCommunicator::HasFinished(const Reader& reader) const {
-  if (watch_.IsGone(reader.rank)) return true;  // It reads nothing any more.
-  const RoundMark mark = RoundMark::Unpack(segment_.mark(reader.rank, rank()).load());
-  const uint64_t next = sequences_[reader.rank] + 1;
-  if (mark.sequence < reader.sequence || mark.sequence > next) {
-    return Garbage(reader.rank, mark, next);
+// Two slots let a rank be ahead by one round that others are in, and by one more that they need not
+// have begun.
+Result<RoundMark> ShmCommunicator::LatestMark(int32_t peer, uint64_t furthest) {
+  const RoundMark mark = RoundMark::Unpack(segment_.mark(peer, rank()).load());
+  if (mark.sequence < latest_[peer] || mark.sequence > furthest) {
+    return FailedPrecondition(StrCat("rank ", peer,
+                                     " wrote garbage into shared memory: it is in round ",
+                                     mark.sequence, ", wanted ", latest_[peer], " to ", furthest));
   }
-  return mark.sequence > reader.sequence || mark.finished;
+  latest_[peer] = mark.sequence;
+  return mark;
+}
+
+Result<bool> ShmCommunicator::HasFinished(const Reader& reader) {
+  if (watch_.IsGone(reader.rank)) return true;  // It reads nothing any more.
+  PIPESERVE_ASSIGN_OR_RETURN(const RoundMark mark,
+                             LatestMark(reader.rank, sequences_[reader.rank] + 2));
+  return mark.sequence > reader.sequence || (mark.sequence == reader.sequence && mark.finished);
 }
 
 Status ShmCommunicator::CheckHeaders(std::span<const int32_t> group,

@@ -20,6 +20,9 @@ namespace pipeserve {
 // rank has read it by then, so that no second wait is needed; only ranks that were in the one and
 // not in the other are waited for.
 //
+// Who needs no result leaves a round as soon as its piece lies there, and so is ahead of the others
+// by as much as the two slots allow: the next round, too, until a reader has finished this one.
+//
 // The connections carry no bytes: a peer that breaks, aborts or dies ends its own, which wakes the
 // others from their waits with kUnavailable. Marks and headers are checked before they are used;
 // impossible ones are kFailedPrecondition.
@@ -39,6 +42,8 @@ class ShmCommunicator final : public ExchangeCommunicator {
                   std::byte* pieces, Deadline deadline) override;
   Status Reduce(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
                 void* output, Deadline deadline) override;
+  Status Contribute(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
+                    Deadline deadline) override;
   void Disconnect(const Status& reason) override;
 
   // One round of AllReduceSum in which every member adds one slice for all, after the one in which
@@ -52,8 +57,10 @@ class ShmCommunicator final : public ExchangeCommunicator {
   Result<bool> Await(Doorbell& bell, Deadline deadline, const Check& check) const;
   // Waits until nobody reads what `slot` holds.
   Status AwaitFree(uint32_t slot, Deadline deadline);
-  // Begins a round with what lies in the slot and waits until all members have. Then `pieces_`
-  // tells where theirs are, until Leave().
+  // Begins a round with what lies in the slot.
+  void Begin(std::span<const int32_t> group, const PieceHeader& header);
+  // Begins a round and waits until all members have. Then `pieces_` tells where theirs are, until
+  // Leave().
   Status Meet(std::span<const int32_t> group, const PieceHeader& header, Deadline deadline);
   Status AwaitMembers(std::span<const int32_t> group, const CollectiveCall& call,
                       Deadline deadline);
@@ -63,7 +70,10 @@ class ShmCommunicator final : public ExchangeCommunicator {
   void Tell(int32_t peer, bool finished) const;
   // The first member that has not begun the round, -1 when all have.
   Result<int> FindMissing(std::span<const int32_t> group);
-  Result<bool> HasFinished(const Reader& reader) const;
+  // What `peer` has told last, which is round `furthest` at most and never one before what it told
+  // earlier. Errors: kFailedPrecondition.
+  Result<RoundMark> LatestMark(int32_t peer, uint64_t furthest);
+  Result<bool> HasFinished(const Reader& reader);
   Status CheckHeaders(std::span<const int32_t> group, const PieceHeader& header) const;
   int FirstGone(std::span<const int32_t> group) const;
   void AlarmAll() const;
@@ -71,6 +81,7 @@ class ShmCommunicator final : public ExchangeCommunicator {
   const std::vector<Socket> sockets_;
   const ShmSegment segment_;
   std::vector<uint64_t> sequences_;  // By rank: rounds begun with it.
+  std::vector<uint64_t> latest_;     // By rank: the round that it told last.
   std::array<std::vector<Reader>, kSlots> readers_;
   std::vector<const std::byte*> pieces_;  // In the order of the group.
   uint32_t slot_ = 0;                     // Of the running round, or else of the next one.

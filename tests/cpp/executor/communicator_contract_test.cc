@@ -110,6 +110,27 @@ TEST_P(CommunicatorContractTest, AllReduceAddsInRankOrderWithTheSameBitsEverywhe
   });
 }
 
+TEST_P(CommunicatorContractTest, MembersThatNeedNoResultGiveTheirPartOnly) {
+  RunRanks(Make(4), [](Communicator& self) {
+    for (int round = 0; round < 40; ++round) {
+      const size_t count = round % 8 == 7 ? 100'000 : 300;
+      const std::vector<int32_t> input(count, self.rank() + round);
+      std::vector<int32_t> sum(count), pieces(4 * count);
+      const bool is_wanted = (round + self.rank()) % 4 < 2;
+      ASSERT_OK(self.AllReduceSum({}, DataType::kInt32, input.data(),
+                                  is_wanted ? sum.data() : nullptr, count, Soon()));
+      ASSERT_OK(
+          self.AllGather({}, input.data(), count * 4, is_wanted ? pieces.data() : nullptr, Soon()));
+      if (!is_wanted) continue;
+      EXPECT_EQ(sum, std::vector<int32_t>(count, 6 + 4 * round));
+      for (size_t rank = 0; rank < 4; ++rank) {
+        EXPECT_EQ(pieces[rank * count], static_cast<int32_t>(rank) + round);
+        EXPECT_EQ(pieces[(rank + 1) * count - 1], static_cast<int32_t>(rank) + round);
+      }
+    }
+  });
+}
+
 TEST_P(CommunicatorContractTest, AllReduceOfHalvesAddsInFloat) {
   RunRanks(Make(3), [](Communicator& self) {
     // In float16 2048 + 1 is 2048, so that adding in it would give 2048.

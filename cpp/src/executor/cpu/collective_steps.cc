@@ -15,13 +15,16 @@ class AllReduceStep final : public Step {
         dtype_(context.inputs[0].dtype),
         count_(static_cast<size_t>(context.inputs[0].shape.num_elements())) {}
 
-  Status Run(const Frame& frame) const override {
-    Status status = frame.communicator->AllReduceSum(ranks_, dtype_, frame.Read(from_),
-                                                     frame.Write(to_), count_, frame.deadline);
+  Status Run(const Frame& frame) const override { return RunInto(frame.Write(to_), frame); }
+  Status Contribute(const Frame& frame) const override { return RunInto(nullptr, frame); }
+
+ private:
+  Status RunInto(std::byte* output, const Frame& frame) const {
+    Status status = frame.communicator->AllReduceSum(ranks_, dtype_, frame.Read(from_), output,
+                                                     count_, frame.deadline);
     return status.ok() ? status : status.WithContext(StrCat("AllReduce ", name_));
   }
 
- private:
   const std::string name_;
   const std::vector<int32_t> ranks_;
   const Location from_, to_;
@@ -38,13 +41,16 @@ class AllGatherStep final : public Step {
         to_(context.to[0]),
         bytes_(static_cast<size_t>(context.inputs[0].byte_size())) {}
 
-  Status Run(const Frame& frame) const override {
-    Status status = frame.communicator->AllGather(ranks_, frame.Read(from_), bytes_,
-                                                  frame.Write(to_), frame.deadline);
+  Status Run(const Frame& frame) const override { return RunInto(frame.Write(to_), frame); }
+  Status Contribute(const Frame& frame) const override { return RunInto(nullptr, frame); }
+
+ private:
+  Status RunInto(std::byte* output, const Frame& frame) const {
+    Status status =
+        frame.communicator->AllGather(ranks_, frame.Read(from_), bytes_, output, frame.deadline);
     return status.ok() ? status : status.WithContext(StrCat("AllGather ", name_));
   }
 
- private:
   const std::string name_;
   const std::vector<int32_t> ranks_;
   const Location from_, to_;

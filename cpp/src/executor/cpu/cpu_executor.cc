@@ -115,7 +115,7 @@ Status CpuExecutor::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
     return DeadlineExceeded(StrCat("the deadline passed before graph ", graph, " ran"));
   }
   GraphRunner& runner = *impl_->runners_[static_cast<size_t>(graph)];
-  PlanCall call{&impl_->team_, nullptr, context.deadline, context.places};
+  PlanCall call{&impl_->team_, nullptr, context.deadline, context.places, context.outputs_wanted};
   if (!runner.has_collectives()) return runner.Run(inputs, call, outputs);
   PIPESERVE_ASSIGN_OR_RETURN(call.communicator, impl_->turn_.Take(context.deadline));
   Status status = runner.Run(inputs, call, outputs);

@@ -20,7 +20,8 @@ Status Plan::Run(std::span<const Tensor> inputs, const PlanCall& call,
   PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<Workspace> workspace, TakeWorkspace(call.places));
   const Frame frame{inputs,    workspace->outputs, workspace->bytes.mutable_data(),
                     call.team, call.communicator,  call.deadline};
-  Status status = RunSteps(frame);
+  Status status = call.outputs_wanted ? RunSteps(frame) : RunForOthers(frame);
+  if (!call.outputs_wanted) workspace->outputs.clear();
   // The caller's old vector stays here and lends its capacity to a later call; its tensors may be
   // this call's inputs, so they go only now.
   if (status.ok()) std::swap(*outputs, workspace->outputs);
@@ -32,6 +33,13 @@ Status Plan::Run(std::span<const Tensor> inputs, const PlanCall& call,
 Status Plan::RunSteps(const Frame& frame) const {
   for (const auto& step : steps_) PIPESERVE_RETURN_IF_ERROR(step->Run(frame));
   return OkStatus();
+}
+
+Status Plan::RunForOthers(const Frame& frame) const {
+  if (steps_for_others_ == 0) return OkStatus();
+  const size_t last = steps_for_others_ - 1;
+  for (size_t i = 0; i < last; ++i) PIPESERVE_RETURN_IF_ERROR(steps_[i]->Run(frame));
+  return steps_[last]->Contribute(frame);
 }
 
 Result<std::unique_ptr<Plan::Workspace>> Plan::TakeWorkspace(std::span<const Buffer> places) {

@@ -24,7 +24,9 @@ struct PlanCall {
   ThreadTeam* team = nullptr;
   Communicator* communicator = nullptr;
   Deadline deadline;
-  std::span<const Buffer> places = {};  // As of CallContext.
+  // As of CallContext.
+  std::span<const Buffer> places = {};
+  bool outputs_wanted = true;
 };
 
 // Immutable but for its free workspaces; thread-safe. Constants are read where the graph keeps
@@ -64,9 +66,11 @@ class Plan {
   Tensor MakeOutput(size_t index, std::span<const Buffer> places) const;
   void GiveBack(std::unique_ptr<Workspace> workspace) EXCLUDES(mutex_);
   Status RunSteps(const Frame& frame) const;
+  Status RunForOthers(const Frame& frame) const;
 
   std::vector<std::unique_ptr<Step>> steps_;
   std::vector<std::string> step_names_;
+  size_t steps_for_others_ = 0;  // How many first steps there are up to the last collective.
   std::vector<TensorInfo> outputs_;
   size_t workspace_bytes_ = 0;
 

@@ -142,6 +142,7 @@ Status PlanBuilder::AddStep(const StepNodes& nodes) {
     step->set_scratch_offset(offset);
   }
   Add(std::move(step), nodes.Name());
+  if (IsCollective(nodes.node->op)) plan_->steps_for_others_ = plan_->steps_.size();
   return OkStatus();
 }
 

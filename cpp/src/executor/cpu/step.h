@@ -48,6 +48,8 @@ class Step {
   void set_scratch_offset(size_t offset) { scratch_offset_ = offset; }
 
   virtual Status Run(const Frame& frame) const = 0;
+  // Instead of Run() when nobody reads what the step writes: what other ranks need of this one.
+  virtual Status Contribute(const Frame& frame) const { return Run(frame); }
 
  protected:
   std::byte* Scratch(const Frame& frame) const { return frame.workspace + scratch_offset_; }

@@ -1,5 +1,7 @@
 #include "executor/cpu/cpu_executor.h"
 
+#include <thread>
+
 #include "executor/executor_contract.h"
 #include "executor/local_communicator.h"
 
@@ -94,6 +96,52 @@ TEST(CpuExecutorTest, CollectivesNeedACommunicator) {
   (*executor)->SetCommunicator(MakeLocalCommunicators(2)[0]);
   const CallContext context{Deadline::After(std::chrono::milliseconds(20)), 1};
   EXPECT_FALSE((*executor)->Run(0, inputs, context, &outputs).ok());  // The peer is gone.
+}
+
+// AllGather, then AllReduce of what follows from it, then Neg.
+Graph TwoMeetings() {
+  TestGraph graph;
+  const ValueId all =
+      graph.Node(OpType::kAllGather, {graph.Input({1})}, {2}, CollectiveAttributes{});
+  const ValueId twice = graph.Node(OpType::kAdd, {all, all}, {2});
+  const ValueId sum = graph.Node(OpType::kAllReduce, {twice}, {2}, CollectiveAttributes{});
+  return graph.Return({graph.Node(OpType::kNeg, {sum}, {2})});
+}
+
+TEST(CpuExecutorTest, ARankWhoseOutputsNobodyWantsDoesWhatTheOthersNeed) {
+  const auto communicators = MakeLocalCommunicators(2);
+  std::vector<std::jthread> threads;
+  for (int rank = 0; rank < 2; ++rank) {
+    threads.emplace_back([rank, communicator = communicators[static_cast<size_t>(rank)]] {
+      const auto executor = CpuExecutor::Create(One(TwoMeetings()), {1, communicator, 2});
+      ASSERT_OK(executor);
+      CallContext context;
+      context.outputs_wanted = rank == 1;
+      for (int i = 0; i < 5; ++i) {
+        const std::vector<Tensor> inputs = {Tensor::Of<float>({1}, {static_cast<float>(rank + i)})};
+        std::vector<Tensor> outputs;
+        ASSERT_OK((*executor)->Run(0, inputs, context, &outputs));
+        ASSERT_EQ(outputs.size(), rank == 1 ? 1u : 0u);
+        if (rank == 0) continue;
+        EXPECT_EQ(Floats(outputs[0]), (std::vector<float>{-4.0F * i, -4.0F * (1 + i)}));
+      }
+    });
+  }
+}
+
+TEST(CpuExecutorTest, AGraphThatMeetsNobodyIsNotComputedForNobody) {
+  TestGraph graph;
+  const ValueId x = graph.Input({2});
+  const auto executor =
+      CpuExecutor::Create(One(graph.Return({graph.Node(OpType::kNeg, {x}, {2})})));
+  ASSERT_OK(executor);
+  CallContext context;
+  context.outputs_wanted = false;
+  std::vector<Tensor> outputs;
+  EXPECT_EQ((*executor)->Run(0, {}, context, &outputs).code(), StatusCode::kInvalidArgument);
+  const std::vector<Tensor> inputs = {Tensor::Of<float>({2}, {1, 2})};
+  EXPECT_OK((*executor)->Run(0, inputs, context, &outputs));
+  EXPECT_TRUE(outputs.empty());
 }
 
 TEST(CpuExecutorTest, RefusesBadOptionsAndDataTypesWithoutKernel) {
