@@ -207,6 +207,12 @@ Result<Results> Servable::Impl::Call(const Method& method, std::vector<Instance>
   if (!direct_calls_.Enter()) return NotAvailable();
   Results results = method.runner.Run(std::move(instances), context);
   direct_calls_.Leave();
+  // What fails because the request was given up says why it was, wherever the call noticed.
+  const RequestArena* const arena = RequestScope::Current();
+  const auto failed = [](const Result<Instance>& result) { return !result.ok(); };
+  if (arena != nullptr && std::any_of(results.begin(), results.end(), failed)) {
+    PIPESERVE_RETURN_IF_ERROR(arena->status());
+  }
   return results;
 }
 

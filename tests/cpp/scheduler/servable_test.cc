@@ -227,6 +227,19 @@ TEST(ServableTest, AMethodCalledAfterTheRequestsDeadlineIsNotRun) {
   EXPECT_EQ(executor->calls, 0);
 }
 
+TEST(ServableTest, ACallThatFailsBecauseTheRequestWasGivenUpSaysWhy) {
+  auto executor = NegatingExecutor();
+  auto servable = Make(NegSpec(), executor);
+  RequestArena arena({}, {}, nullptr);
+  const RequestScope scope(arena);
+  executor->before = [&](std::span<const Tensor>, const CallContext& context) {
+    EXPECT_TRUE(arena.Claim(Cancelled("the client has left")));
+    EXPECT_TRUE(context.is_cancelled());
+    return Cancelled("noticed between two ranks");
+  };
+  EXPECT_EQ(servable->RunMethod("neg", {One(1)}).status(), Cancelled("the client has left"));
+}
+
 TEST(ServableTest, TheTimeoutOfACallableCountsFromItsAdmission) {
   using std::chrono::hours;
   StoppedClock clock;
