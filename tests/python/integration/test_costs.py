@@ -12,7 +12,8 @@ from pipeserve_native.client import Client
 
 PIPESERVE = os.path.join(os.path.dirname(sys.executable), "pipeserve")
 CALLS = 11
-REQUESTS = 200
+REQUESTS = 100
+BATCHES = 5
 X = np.ones((128, 96), np.float32)
 ANY = np.zeros((1,), np.int8)
 
@@ -86,7 +87,11 @@ def distributed(tmp_path, start, free_port):
 
 
 def costs_per_request(address):
-    """Of `predict`: (copied bytes, wake-ups, page faults), less what asking for them costs."""
+    """Of `predict`: (copied bytes, wake-ups, page faults), less what asking for them costs.
+
+    The least of some batches: a machine that is busy with something else makes ranks lag, so that
+    memory is used for the first time or threads wake for nothing.
+    """
     counters = Client(address, "costs", "counters")
     predict = Client(address, "costs", "predict")
 
@@ -98,14 +103,15 @@ def costs_per_request(address):
         reply = predict.infer({"x": X, "y": X})
         assert reply[0]["z"][0, 0] == -96
 
-    for _ in range(REQUESTS):
-        ask()
-    now()
-    start = now()
-    to_ask = now() - start
-    for _ in range(REQUESTS):
-        ask()
-    copied, faults, wakeups = (now() - start - 2 * to_ask) / REQUESTS
+    def batch():
+        start = now()
+        to_ask = now() - start
+        for _ in range(REQUESTS):
+            ask()
+        return (now() - start - 2 * to_ask) / REQUESTS
+
+    batch()
+    copied, faults, wakeups = np.min([batch() for _ in range(BATCHES)], axis=0)
     return copied, wakeups, faults
 
 
