@@ -1,7 +1,7 @@
 """predict beside its limits: a bare gRPC echo, a bare exchange in shared memory, the arithmetic.
 
-    make bench                                        all tables, about ten minutes
-    .venv/bin/python benchmarks/run.py --quick        the first table, in a minute
+    make bench                                        all tables, about six minutes
+    .venv/bin/python benchmarks/run.py --quick        the first table, in seconds
 
 Everything that is compared runs at once and is asked in turn, round after round, so that what else
 the machine does hits all alike. Read the ratios; the microseconds belong to the machine.

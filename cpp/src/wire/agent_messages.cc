@@ -6,6 +6,7 @@
 
 #include "base/counters.h"
 #include "base/str_cat.h"
+#include "wire/message_frames.h"
 
 namespace pipeserve {
 namespace {
@@ -97,11 +98,19 @@ Status CheckInputsSize(std::span<const Tensor> inputs) {
                                 kMaxAgentMessageBytes));
 }
 
+// The bytes of the tensors are copied once, which a message object on the way would do twice.
 std::string EncodeInputs(std::span<const Tensor> inputs) {
-  proto::ServerMessage message;
-  proto::RunCall* call = message.mutable_run_call();
-  for (const Tensor& input : inputs) TensorToProto(input, call->add_inputs());
-  return message.SerializeAsString();
+  MessageFrames call;
+  for (const Tensor& input : inputs) {
+    MessageFrames tensor;
+    tensor.AddVarint(proto::Tensor::kDtypeFieldNumber, static_cast<uint64_t>(input.dtype()));
+    tensor.AddPackedVarints(proto::Tensor::kShapeFieldNumber, input.shape());
+    tensor.AddBytes(proto::Tensor::kDataFieldNumber, input.buffer());
+    call.AddMessage(proto::RunCall::kInputsFieldNumber, std::move(tensor));
+  }
+  MessageFrames message;
+  message.AddMessage(proto::ServerMessage::kRunCallFieldNumber, std::move(call));
+  return std::move(message).Join();
 }
 
 void SignatureToProto(const GraphSignature& signature, proto::GraphSignature* message) {

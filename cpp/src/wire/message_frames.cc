@@ -64,6 +64,20 @@ void MessageFrames::AddMessage(int field, MessageFrames message) {
   size_ += message.size_;
 }
 
+std::string MessageFrames::Join() && {
+  std::string joined;
+  joined.reserve(size_);
+  size_t done = 0;
+  for (const Piece& piece : pieces_) {
+    joined.append(text_, done, piece.at - done);
+    joined.append(reinterpret_cast<const char*>(piece.bytes.data()), piece.bytes.size());
+    CountCopy(piece.bytes.size());
+    done = piece.at;
+  }
+  joined.append(text_, done);
+  return joined;
+}
+
 std::vector<Buffer> MessageFrames::Take() && {
   auto* text = new std::string(std::move(text_));
   const Buffer all_text = Buffer::Wrap(text->data(), text->size(), [text] { delete text; });

@@ -24,6 +24,8 @@ class MessageFrames {
   size_t size() const { return size_; }
   // The bytes of the message, in order.
   std::vector<Buffer> Take() &&;
+  // The same in one piece, for which what is shared is copied.
+  std::string Join() &&;
 
  private:
   // Fewer are cheaper to copy than to keep track of.

@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <limits>
+#include <vector>
 
+#include "base/counters.h"
 #include "support/matchers.h"
 
 namespace pipeserve {
@@ -47,6 +51,29 @@ TEST(AgentMessagesTest, InputsMergeWithTheRestOfTheCall) {
   ASSERT_OK(tensors);
   ASSERT_EQ(tensors->size(), 1u);
   EXPECT_EQ(tensors->at(0).data_as<float>()[1], 2);
+}
+
+TEST(AgentMessagesTest, InputsOfAnySizeAreCopiedOnce) {
+  std::vector<Tensor> inputs = {Tensor(DataType::kFloat32, {40, 50}), Tensor::Of<int64_t>({}, {-7}),
+                                Tensor(DataType::kFloat16, {0, 4}),
+                                Tensor(DataType::kInt32, {3, 1000})};
+  size_t bytes = 0;
+  for (Tensor& input : inputs) {
+    std::memset(input.mutable_data(), 1 + static_cast<int>(bytes % 100), input.byte_size());
+    bytes += input.byte_size();
+  }
+  const uint64_t copied = Counters::Global().copied_bytes;
+  const std::string encoded = EncodeInputs(inputs);
+  EXPECT_EQ(Counters::Global().copied_bytes - copied, bytes);
+  proto::ServerMessage message;
+  ASSERT_TRUE(message.ParseFromString(encoded));
+  const auto decoded = TensorsFromProto(message.run_call().inputs());
+  ASSERT_OK(decoded);
+  ASSERT_EQ(decoded->size(), inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    EXPECT_EQ((*decoded)[i].ToString(), inputs[i].ToString());
+    EXPECT_TRUE(std::ranges::equal((*decoded)[i].buffer().bytes(), inputs[i].buffer().bytes()));
+  }
 }
 
 TEST(AgentMessagesTest, InputsHaveToFitTheLink) {
