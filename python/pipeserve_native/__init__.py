@@ -1,10 +1,12 @@
 """Serving of multi-graph models: pipelines in Python, everything else native.
 
-``server`` starts servables and doors, ``server.register`` and ``server.distributed`` describe
-them in ``servable_config.py``, ``client`` calls them, ``export`` writes models.
+``load`` loads a servable into this process, ``server`` starts servables and opens doors to them,
+``server.register`` and ``server.distributed`` describe them in ``servable_config.py``, ``client``
+calls them, ``export`` writes models.
 """
 
 from pipeserve_native._core import __version__
+from pipeserve_native._embedding import LoadedFunction, LoadedServable, load
 from pipeserve_native._errors import (
     AbortedError,
     AlreadyExistsError,
@@ -30,10 +32,13 @@ __all__ = [
     "FailedPreconditionError",
     "InternalError",
     "InvalidArgumentError",
+    "LoadedFunction",
+    "LoadedServable",
     "Model",
     "NotFoundError",
     "ResourceExhaustedError",
     "UnavailableError",
     "UnimplementedError",
     "__version__",
+    "load",
 ]

@@ -150,6 +150,9 @@ class Server:
         ssl: SslOptions | None,
         http_status_codes: bool,
     ) -> str: ...
+    def infer(
+        self, servable: str, version: int, callable: str, args: tuple[Any, ...]
+    ) -> tuple[Any, ...]: ...
     def method(
         self, servable: str, version: int, method: str, keep: bool
     ) -> Callable[..., Any]: ...

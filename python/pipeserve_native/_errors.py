@@ -103,10 +103,16 @@ def from_status(code: int, message: str) -> Error:
     return _CLASSES.get(code, Error)(message)
 
 
-def describe_failure(function: str, exception: BaseException) -> tuple[int, str]:
-    """Code and text of what a user's function raised. The traceback goes to the log alone."""
-    if isinstance(exception, Error):
-        _logger.warning("%s failed: %s", function, exception)
-        return exception.code, str(exception)
-    _logger.error("%s failed", function, exc_info=exception)
-    return InternalError.code, f"{type(exception).__name__}: {exception}"
+def describe_failure(function: str, exception: BaseException, log: bool) -> tuple[int, str]:
+    """Code and text of what a user's function raised.
+
+    ``log``: whether nobody will see the traceback unless it goes to the log.
+    """
+    if not isinstance(exception, Error):
+        if log:
+            _logger.error("%s failed", function, exc_info=exception)
+        return InternalError.code, f"{type(exception).__name__}: {exception}"
+    if log:
+        traceback = exception if exception.__cause__ is not None else None
+        _logger.warning("%s failed: %s", function, exception, exc_info=traceback)
+    return exception.code, str(exception)

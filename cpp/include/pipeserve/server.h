@@ -69,6 +69,11 @@ struct ServerOptions {
   std::chrono::milliseconds max_request_time{0};
 };
 
+struct InferOptions {
+  uint64_t version = 0;                 // 0 is the newest that runs.
+  std::chrono::nanoseconds timeout{0};  // From now to the answer; 0: none.
+};
+
 // Thread-safe. One object may serve several servables and versions; order of loading and
 // listening is free. Destruction is Stop().
 class Server {
@@ -98,6 +103,15 @@ class Server {
   // kAlreadyExists (already open), kUnavailable (the port cannot be bound).
   Result<std::string> StartGrpc(const ListenOptions& options);
   Result<std::string> StartRest(const ListenOptions& options);
+
+  // Runs a pipeline, or a method of a servable without pipelines, as one request of this process: on
+  // the calling thread, with no socket, queue or copy in between, under the limits and deadlines
+  // that hold for clients. Inputs and outputs are in declared order. It returns when the host
+  // function has, also after the deadline.
+  // Errors: kNotFound (servable, callable), kInvalidArgument (inputs), kResourceExhausted (too many
+  // requests are in the server), kUnavailable, kDeadlineExceeded; what a host function returned.
+  Result<Instance> Infer(const std::string& servable, const std::string& callable,
+                         Instance inputs, const InferOptions& options = {});
 
   // Runs a method of a loaded servable: what PipelineServable.run does inside a pipeline, on the
   // calling thread. One result per instance. Inside a pipeline function the request's deadline

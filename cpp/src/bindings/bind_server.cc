@@ -87,6 +87,34 @@ std::string StartRest(Server& server, std::string address, size_t max_message_by
   return Unwrap(WithoutGil([&] { return server.StartRest(options); }));
 }
 
+// The values that a client could send, as it would send them.
+Instance ToInputs(const std::string& callable, const py::tuple& args) {
+  Instance inputs;
+  inputs.reserve(args.size());
+  for (py::handle value : args) {
+    Result<Tensor> tensor = ToClientTensor(value);
+    if (!tensor.ok()) {
+      Raise(tensor.status().WithContext(callable + " input " + std::to_string(inputs.size())));
+    }
+    inputs.push_back(*std::move(tensor));
+  }
+  return inputs;
+}
+
+py::tuple Infer(Server& server, const std::string& servable, uint64_t version,
+                const std::string& callable, const py::tuple& args) {
+  Housekeeper::Global().ReleaseWaiting();
+  const RaisedHere raised;
+  Instance inputs = ToInputs(callable, args);
+  const Result<Instance> outputs = WithoutGil([&] {
+    return server.Infer(servable, callable, std::move(inputs), {.version = version});
+  });
+  if (!outputs.ok()) Raise(outputs.status());
+  py::tuple values(outputs->size());
+  for (size_t i = 0; i < values.size(); ++i) values[i] = ToClientObject((*outputs)[i]);
+  return values;
+}
+
 // A pending call as Python sees it. Python keeps the last reference, and drops it without the GIL.
 struct CallFuture {
   std::shared_ptr<PendingCall> call;
@@ -172,6 +200,8 @@ void BindServer(py::module_& m) {
            py::arg("max_message_bytes"), py::arg("ssl"))
       .def("start_rest", &StartRest, py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"), py::arg("http_status_codes"))
+      .def("infer", &Infer, py::arg("servable"), py::arg("version"), py::arg("callable"),
+           py::arg("args"))
       .def("method", &BindMethod, py::arg("servable"), py::arg("version"), py::arg("method"),
            py::arg("keep"))
       .def("submit", &Submit, py::arg("servable"), py::arg("version"), py::arg("method"),

@@ -28,6 +28,7 @@ struct Target {
 
 template <typename Function>
 py::object RunBy(Function function, const Target& target, std::span<PyObject* const> args) {
+  const RaisedHere raised;
   const auto results = [&] {
     Arguments given = ToArguments(args);
     GilLock gil;

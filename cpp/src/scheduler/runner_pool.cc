@@ -1,5 +1,6 @@
 #include "scheduler/runner_pool.h"
 
+#include <future>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -61,6 +62,26 @@ void RunnerPool::Submit(const Callable& callable, RequestInfo info, std::vector<
                                         options_.queue_capacity)));
 }
 
+std::vector<Result<Instance>> RunnerPool::RunHere(const Callable& callable, RequestInfo info,
+                                                  std::vector<Instance> inputs) {
+  if (!direct_.Enter()) {
+    info.ticket.Return();
+    return std::vector<Result<Instance>>(inputs.size(), NotAvailable());
+  }
+  const std::shared_ptr<CancelToken> cancel = info.cancel;
+  // Shared, because who sets it may still be at it when its value has been taken here.
+  const auto answer = std::make_shared<std::promise<std::vector<Result<Instance>>>>();
+  auto results = answer->get_future();
+  const auto arena = std::make_shared<RequestArena>(
+      std::move(info), std::move(inputs),
+      [answer](std::vector<Result<Instance>> given) { answer->set_value(std::move(given)); });
+  Watch(arena, queue_->NextNumber(), cancel.get());
+  Run({arena, &callable});
+  results.wait();  // For whoever has claimed the answer and may still be about to give it.
+  direct_.Leave();
+  return results.get();
+}
+
 void RunnerPool::Watch(const std::shared_ptr<RequestArena>& arena, uint64_t number,
                        CancelToken* cancel) {
   // What is called later finds the request gone when it was answered before.
@@ -108,6 +129,7 @@ void RunnerPool::Stop() {
     if (request.arena->Claim(NotAvailable())) request.arena->AnswerError(NotAvailable());
   }
   for (std::thread& runner : runners_) runner.join();
+  direct_.Close();
   {
     MutexLock lock(mutex_);
     state_ = State::kStopped;

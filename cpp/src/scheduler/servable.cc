@@ -91,6 +91,7 @@ class Servable::Impl {
   const Signature* FindCallable(const std::string& name) const;
   void Submit(const std::string& name, std::vector<Instance> instances, RequestInfo info,
               Done done);
+  Result<Instance> RunRequest(const std::string& name, Instance inputs, RequestInfo info);
   Result<Results> RunMethod(const std::string& method, std::vector<Instance> instances,
                             const ResidentTensors& residents, HostLock* held);
   Result<KeptResults> RunAndKeep(const std::string& method, std::vector<Instance> instances,
@@ -124,6 +125,8 @@ class Servable::Impl {
                      Entry{{spec.input_names, spec.output_names}, &callable, spec.timeout});
   }
 
+  // Null when there is none. What it finds sets the deadline of `info`, too.
+  const Callable* FindEntry(const std::string& name, RequestInfo* info) const;
   Result<const Method*> FindMethod(const std::string& name,
                                    std::span<const Instance> instances) const;
   Result<Results> Call(const Method& method, std::vector<Instance> instances,
@@ -182,16 +185,34 @@ const Servable::Signature* Servable::Impl::FindCallable(const std::string& name)
 void Servable::Impl::Submit(const std::string& name, std::vector<Instance> instances,
                             RequestInfo info, Done done) {
   if (instances.empty()) return done({});
-  const auto found = entries_.find(name);
-  if (found == entries_.end()) {
+  const Callable* const callable = FindEntry(name, &info);
+  if (callable == nullptr) {
     info.ticket.Return();
     return done(std::vector<Result<Instance>>(instances.size(), UnknownMethod(name)));
   }
+  pool_.Submit(*callable, std::move(info), std::move(instances), std::move(done));
+}
+
+Result<Instance> Servable::Impl::RunRequest(const std::string& name, Instance inputs,
+                                            RequestInfo info) {
+  const Callable* const callable = FindEntry(name, &info);
+  if (callable == nullptr) {
+    info.ticket.Return();
+    return UnknownMethod(name);
+  }
+  std::vector<Instance> instances;
+  instances.push_back(std::move(inputs));
+  return std::move(pool_.RunHere(*callable, std::move(info), std::move(instances)).front());
+}
+
+const Callable* Servable::Impl::FindEntry(const std::string& name, RequestInfo* info) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) return nullptr;
   const Entry& entry = found->second;
   if (entry.timeout > Duration::zero()) {
-    info.deadline = Earlier(info.deadline, Deadline::After(entry.timeout, timer_.clock()));
+    info->deadline = Earlier(info->deadline, Deadline::After(entry.timeout, timer_.clock()));
   }
-  pool_.Submit(*entry.callable, std::move(info), std::move(instances), std::move(done));
+  return entry.callable;
 }
 
 Result<const Servable::Impl::Method*> Servable::Impl::FindMethod(
@@ -316,6 +337,11 @@ const Servable::Signature* Servable::FindCallable(const std::string& name) const
 void Servable::Submit(const std::string& callable, std::vector<Instance> instances,
                       RequestInfo info, Done done) {
   impl_->Submit(callable, std::move(instances), std::move(info), std::move(done));
+}
+
+Result<Instance> Servable::RunRequest(const std::string& callable, Instance inputs,
+                                      RequestInfo info) {
+  return impl_->RunRequest(callable, std::move(inputs), std::move(info));
 }
 
 Result<std::vector<Result<Instance>>> Servable::RunMethod(const std::string& method,

@@ -60,6 +60,10 @@ class Servable {
   void Submit(const std::string& callable, std::vector<Instance> instances, RequestInfo info,
               Done done);
 
+  // Runs a request of one instance on the calling thread; otherwise like Submit(), but no queue
+  // refuses it, and the call returns when the callable has, also when its answer came before.
+  Result<Instance> RunRequest(const std::string& callable, Instance inputs, RequestInfo info);
+
   // Runs a method on the calling thread; see Server::RunMethod. On a thread that runs a request
   // the request's deadline holds, and nothing runs once the request has been given up; on any
   // other thread there is no deadline. Works until Stop() is done, so that a pipeline function that

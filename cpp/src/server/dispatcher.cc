@@ -44,6 +44,12 @@ Result<std::vector<Instance>> OrderInputs(const ClientRequest& request,
   return ordered;
 }
 
+size_t ByteSize(const Instance& instance) {
+  size_t bytes = 0;
+  for (const Tensor& tensor : instance) bytes += tensor.byte_size();
+  return bytes;
+}
+
 size_t InputBytes(const ClientRequest& request) {
   size_t bytes = 0;
   for (const NamedInstance& instance : request.instances) {
@@ -152,25 +158,41 @@ void Dispatcher::Dispatch(ClientRequest request, Done done) {
     ticket->Return();  // First: whoever has the reply may send the next request.
     return done(ErrorReply(ready.status()));
   }
-  RequestInfo info{request.deadline, ++last_request_id_, std::move(request.cancel),
-                   *std::move(ticket)};
-  if (options_.max_request_time > Duration::zero()) {
-    info.deadline = Earlier(info.deadline, Deadline::After(options_.max_request_time));
-  }
-  ready->servable->Submit(request.method, std::move(ready->inputs), std::move(info),
+  ready->servable->Submit(request.method, std::move(ready->inputs),
+                          MakeInfo(request, *std::move(ticket)),
                           [output_names = std::move(ready->output_names),
                            done = std::move(done)](std::vector<Result<Instance>> results) {
                             done(MergeResults(output_names, std::move(results)));
                           });
 }
 
+Result<Instance> Dispatcher::Run(const ClientRequest& request, Instance inputs) {
+  PIPESERVE_ASSIGN_OR_RETURN(Admission::Ticket ticket, admission_.Enter(ByteSize(inputs)));
+  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> servable, FindAvailable(request));
+  PIPESERVE_RETURN_IF_ERROR(FindCallable(request, *servable).status());
+  return servable->RunRequest(request.method, std::move(inputs),
+                              MakeInfo(request, std::move(ticket)));
+}
+
+RequestInfo Dispatcher::MakeInfo(const ClientRequest& request, Admission::Ticket ticket) {
+  RequestInfo info{request.deadline, ++last_request_id_, request.cancel, std::move(ticket)};
+  if (options_.max_request_time > Duration::zero()) {
+    info.deadline = Earlier(info.deadline, Deadline::After(options_.max_request_time));
+  }
+  return info;
+}
+
+Result<const Servable::Signature*> Dispatcher::FindCallable(const ClientRequest& request,
+                                                            const Servable& servable) const {
+  if (const Servable::Signature* found = servable.FindCallable(request.method)) return found;
+  return NotFound(StrCat(Describe(request), ", method is not available"));
+}
+
 Result<Dispatcher::Ready> Dispatcher::Prepare(const ClientRequest& request) const {
   Ready ready;
   PIPESERVE_ASSIGN_OR_RETURN(ready.servable, FindAvailable(request));
-  const Servable::Signature* callable = ready.servable->FindCallable(request.method);
-  if (callable == nullptr) {
-    return NotFound(StrCat(Describe(request), ", method is not available"));
-  }
+  PIPESERVE_ASSIGN_OR_RETURN(const Servable::Signature* const callable,
+                             FindCallable(request, *ready.servable));
   if (request.instances.empty()) {
     return InvalidArgument(StrCat("Instances count of request cannot be 0, servable ",
                                   request.servable, ", method ", request.method));

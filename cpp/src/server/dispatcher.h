@@ -75,6 +75,10 @@ class Dispatcher {
   // The earliest of the client's deadline, the callable's timeout and the server's maximum counts.
   void Dispatch(ClientRequest request, Done done);
 
+  // What a caller of this process asks of a callable; the inputs are in declared order.
+  // Runs it on the calling thread under the limits of Dispatch(), but without its queue.
+  Result<Instance> Run(const ClientRequest& request, Instance inputs);
+
  private:
   struct Entry {
     std::shared_ptr<Servable> servable;
@@ -92,8 +96,12 @@ class Dispatcher {
   std::vector<Entry> Candidates(const std::string& name, uint64_t version) const;
   // Errors: kNotFound, kUnavailable, both "servable is not available".
   Result<std::shared_ptr<Servable>> FindAvailable(const ClientRequest& request) const;
-  // Errors: those of FindAvailable(), kNotFound (the method), kInvalidArgument (the inputs).
+  // Errors: those of FindAvailable(), kNotFound (the method).
+  Result<const Servable::Signature*> FindCallable(const ClientRequest& request,
+                                                  const Servable& servable) const;
+  // Errors: those of the two above, kInvalidArgument (the inputs).
   Result<Ready> Prepare(const ClientRequest& request) const;
+  RequestInfo MakeInfo(const ClientRequest& request, Admission::Ticket ticket);
 
   const DispatcherOptions options_;
   Admission admission_;

@@ -114,6 +114,10 @@ class Server::Impl {
     return OpenDoor(options, &rest_, "Serving Error: RESTful server is already running");
   }
 
+  Result<Instance> Infer(const ClientRequest& request, Instance inputs) {
+    return dispatcher_.Run(request, std::move(inputs));
+  }
+
   Result<std::shared_ptr<Servable>> Find(const std::string& name, uint64_t version) const {
     if (std::shared_ptr<Servable> found = dispatcher_.Find(name, version)) return found;
     return Unavailable(StrCat("Run worker for inference failed, worker has not been started: ",
@@ -240,6 +244,17 @@ Result<std::string> Server::StartGrpc(const ListenOptions& options) {
 
 Result<std::string> Server::StartRest(const ListenOptions& options) {
   return impl_->StartRest(options);
+}
+
+Result<Instance> Server::Infer(const std::string& servable, const std::string& callable,
+                               Instance inputs, const InferOptions& options) {
+  if (options.timeout.count() < 0 || options.timeout > kMaxRequestTime) {
+    return InvalidArgument(StrCat("timeout is ", options.timeout.count(), " ns, it must be 0 to ",
+                                  kMaxRequestTime.count(), " ms"));
+  }
+  ClientRequest request{.servable = servable, .method = callable, .version = options.version};
+  if (options.timeout.count() > 0) request.deadline = Deadline::After(options.timeout);
+  return impl_->Infer(request, std::move(inputs));
 }
 
 Result<std::vector<Result<Instance>>> Server::RunMethod(const std::string& servable,

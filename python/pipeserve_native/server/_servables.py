@@ -7,14 +7,9 @@ import os
 from collections.abc import Sequence
 
 from pipeserve_native import _checks
-from pipeserve_native._errors import (
-    Error,
-    FailedPreconditionError,
-    InvalidArgumentError,
-    UnimplementedError,
-)
-from pipeserve_native._registry import LocalDeclaration, Registry
-from pipeserve_native.server import _config
+from pipeserve_native._errors import Error, InvalidArgumentError
+from pipeserve_native._registry import Registry
+from pipeserve_native.server import _config, _loading
 from pipeserve_native.server._state import STATE, stop_on_exception
 
 _logger = logging.getLogger("pipeserve_native")
@@ -169,26 +164,19 @@ def announce(registry: Registry, directory: str, version: int) -> None:
 
 def _load(config: ServableStartConfig, version: int) -> None:
     directory, name = config.servable_directory, config.servable_name
-    registry = _config.load_config(directory, name)
-    spec = registry.build(version)
-    declaration = registry.declaration
-    if not isinstance(declaration, LocalDeclaration):
-        raise FailedPreconditionError(
-            f"Servable {name} is declared as distributed, start it with distributed.start_servable"
-        )
-    if declaration.model_format == "om":
-        raise UnimplementedError(
-            f"Not support device type {config.device_type} and model type OM. "
-        )
-    folder = os.path.join(directory, name, str(version))
-    STATE.bind(registry, version)
-    STATE.server.load_local(
-        spec,
-        model_files=[os.path.join(folder, file) for file in declaration.servable_file],
-        key=config.dec_key,
-        mode=config.dec_mode,
-        threads=config.threads,
-        max_inflight=config.max_inflight or 0,
+    registry = STATE.keep(_config.load_config(directory, name))
+    _loading.load_local(
+        STATE.server,
+        registry,
+        version,
+        os.path.join(directory, name, str(version)),
+        _loading.LocalOptions(
+            dec_key=config.dec_key,
+            dec_mode=config.dec_mode,
+            threads=config.threads,
+            max_inflight=config.max_inflight,
+            device_type=config.device_type,
+        ),
     )
     announce(registry, directory, version)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from pipeserve_native import _checks, _core, _lifetime
-from pipeserve_native._registry import Binding, Registry
+from pipeserve_native._registry import Registry
 
 _Params = ParamSpec("_Params")
 
@@ -85,11 +85,11 @@ class ServerState:
             if self._server is not None:
                 self._server.set_max_enqueued_requests(limit)
 
-    def bind(self, registry: Registry, version: int) -> None:
-        """Lets the PipelineServables of a config run on the server."""
+    def keep(self, registry: Registry) -> Registry:
+        """The same registry, whose servable is bound to the server until stop()."""
         with self._lock:
-            registry.binding = Binding(self.server, version)
             self._registries.append(registry)
+        return registry
 
     def keep_alive(self) -> None:
         """From now on the process lives until stop(), SIGINT or SIGTERM."""

@@ -6,21 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipeserve_native import _checks, _core, _launcher, _registry
-from pipeserve_native._errors import Error, FailedPreconditionError, InvalidArgumentError
+from pipeserve_native import _checks, _launcher, _registry
+from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import DistributedDeclaration
-from pipeserve_native.server import _config, _servables
+from pipeserve_native.server import _config, _loading, _servables
 from pipeserve_native.server._state import STATE, stop_on_exception
 from pipeserve_native.server.register import check_batch_dim
 
 __all__ = ["declare_servable", "start_servable", "startup_agents"]
-
-_LANES = {
-    "auto": _core.LaneKind.AUTO,
-    "shm": _core.LaneKind.SHM,
-    "grpc": _core.LaneKind.GRPC,
-}
-_WAITS = ("last", "all")
 
 
 def declare_servable(
@@ -42,37 +35,11 @@ def script_path(path: str) -> str:
 
 
 def _start(
-    directory: str,
-    name: str,
-    rank_table_file: str,
-    version: int,
-    address: str,
-    wait_time: int,
-    call_timeout: float,
-    lane: str,
-    wait: str,
-    max_inflight: int | None,
+    directory: str, name: str, version: int, wait_time: int, options: _loading.GroupOptions
 ) -> None:
-    registry = _config.load_config(directory, name)
-    spec = registry.build(version)
-    declaration = registry.declaration
-    if not isinstance(declaration, DistributedDeclaration):
-        raise FailedPreconditionError(
-            f"Servable {name} is not declared as distributed, start it with start_servables"
-        )
-    STATE.bind(registry, version)
-    bound = STATE.server.start_distributed(
-        spec,
-        rank_size=declaration.rank_size,
-        stage_size=declaration.stage_size,
-        rank_table_file=rank_table_file,
-        address=address,
-        call_timeout=call_timeout,
-        lane=_LANES[lane],
-        wait_for_all=wait == "all",
-        max_inflight=max_inflight or 0,
-    )
-    print(f"Serving: Waiting for {declaration.rank_size} agents to register at {bound}", flush=True)
+    registry = STATE.keep(_config.load_config(directory, name))
+    address, ranks = _loading.open_group(STATE.server, registry, version, options)
+    print(f"Serving: Waiting for {ranks} agents to register at {address}", flush=True)
     STATE.server.wait_ready(name, version, wait_time or None)
     _servables.announce(registry, directory, version)
 
@@ -116,23 +83,20 @@ def start_servable(
     _checks.check_int("wait_agents_time_in_seconds", wait_agents_time_in_seconds, 0)
     if not call_timeout_in_seconds > 0:
         raise InvalidArgumentError("Parameter 'call_timeout_in_seconds' should be > 0")
-    _checks.check_choice("lane", lane, tuple(_LANES))
-    _checks.check_choice("wait", wait, _WAITS)
+    _checks.check_choice("lane", lane, tuple(_loading.LANES))
+    _checks.check_choice("wait", wait, _loading.WAITS)
     _checks.check_inflight(max_inflight)
     _config.check_config_file(directory, name)
+    options = _loading.GroupOptions(
+        rank_table_file=script_path(rank_table_json_file),
+        address=distributed_address,
+        call_timeout=call_timeout_in_seconds,
+        lane=lane,
+        wait=wait,
+        max_inflight=max_inflight,
+    )
     try:
-        _start(
-            directory,
-            name,
-            script_path(rank_table_json_file),
-            version_number or 1,
-            distributed_address,
-            wait_agents_time_in_seconds,
-            call_timeout_in_seconds,
-            lane,
-            wait,
-            max_inflight,
-        )
+        _start(directory, name, version_number or 1, wait_agents_time_in_seconds, options)
     except Error as error:
         raise type(error)(f"Fail to start workers: {error}") from error
 

@@ -346,5 +346,68 @@ TEST_F(RunnerPoolTest, WhateverHappensEachRequestIsAnsweredOnce) {
   EXPECT_EQ(timer.size(), 0u);
 }
 
+TEST_F(RunnerPoolTest, RunsHereBesideAFullQueue) {
+  Gate gate;
+  const FakeCallable waiting([&](std::vector<Instance> instances) {
+    gate.Pass();
+    return Echo(instances);
+  });
+  const auto caller = std::this_thread::get_id();
+  const FakeCallable here([&](std::vector<Instance> instances) {
+    EXPECT_EQ(std::this_thread::get_id(), caller);
+    EXPECT_NE(RequestScope::Current(), nullptr);
+    return Echo(instances);
+  });
+  std::array<Answer, 2> answers;
+  RunnerPool pool({.max_inflight = 1, .queue_capacity = 1}, timer_);
+  ASSERT_OK(pool.Start());
+  for (Answer& answer : answers) {
+    Submit(pool, waiting, 1, answer.Done());
+    ASSERT_TRUE(gate.WaitForArrivals(1));  // The second one fills the queue.
+  }
+  const Results results = pool.RunHere(here, {}, {One(7)});
+  ASSERT_OK(results[0]);
+  EXPECT_EQ(ValueOf(*results[0]), 7);
+  gate.Open();
+  for (Answer& answer : answers) EXPECT_TRUE(answer.Wait());
+}
+
+TEST_F(RunnerPoolTest, WhatRunsHereIsGivenUpAtItsDeadline) {
+  RunnerPool pool({}, timer_);
+  ASSERT_OK(pool.Start());
+  const FakeCallable callable([&](std::vector<Instance> instances) {
+    PassTwoHours();
+    EXPECT_ERROR(RequestScope::Current()->status(), kDeadlineExceeded, "deadline passed");
+    return Echo(instances);
+  });
+  const Results results = pool.RunHere(callable, {.deadline = InAnHour()}, {One(1)});
+  EXPECT_ERROR(results[0], kDeadlineExceeded, "the request's deadline passed");
+}
+
+TEST_F(RunnerPoolTest, StopAwaitsWhatRunsHereAndRefusesMore) {
+  Gate gate;
+  const FakeCallable callable([&](std::vector<Instance> instances) {
+    gate.Pass();
+    return Echo(instances);
+  });
+  RunnerPool pool({}, timer_);
+  ASSERT_OK(pool.Start());
+  Results results;
+  std::thread caller([&] { results = pool.RunHere(callable, {}, {One(3)}); });
+  ASSERT_TRUE(gate.WaitForArrivals(1));
+  std::atomic<bool> stopped{false};
+  std::thread stopper([&] {
+    pool.Stop();
+    stopped = true;
+  });
+  EXPECT_FALSE(stopped);
+  gate.Open();
+  caller.join();
+  stopper.join();
+  ASSERT_OK(results[0]);
+  EXPECT_EQ(ValueOf(*results[0]), 3);
+  EXPECT_ERROR(pool.RunHere(callable, {}, {One(1)})[0], kUnavailable, "servable is not available");
+}
+
 }  // namespace
 }  // namespace pipeserve

@@ -138,6 +138,54 @@ TEST(ServerTest, EachServableHasItsOwnLimitOfRequestsAtOnce) {
   as_the_server_says.Open();
 }
 
+TEST(ServerTest, InfersWithoutADoor) {
+  const auto server = MakeServer();
+  ServableSpec spec = TestSpec("echo", 2);
+  spec.methods.clear();
+  ASSERT_OK(server->LoadLocal(spec, {}));
+  const Tensor a = Tensor::Of<float>({2}, {1, 2}), b = Tensor::Of<float>({1}, {3});
+  const Result<Instance> outputs = server->Infer("echo", "pair", {a, b});
+  ASSERT_OK(outputs);
+  ASSERT_THAT(*outputs, SizeIs(2));
+  EXPECT_EQ((*outputs)[0].data(), a.data());  // Not a byte is copied.
+  EXPECT_OK(server->Infer("echo", "pair", {a, b}, {.version = 2}));
+
+  EXPECT_ERROR(server->Infer("other", "pair", {a, b}), kNotFound, "servable(other)");
+  EXPECT_ERROR(server->Infer("echo", "pair", {a, b}, {.version = 1}), kNotFound, "version(1)");
+  EXPECT_ERROR(server->Infer("echo", "trio", {a, b}), kNotFound, "method(trio)");
+  EXPECT_ERROR(server->Infer("echo", "pair", {a}), kInvalidArgument,
+               "Input count 1 does not equal to input count 2");
+  EXPECT_ERROR(server->Infer("echo", "pair", {a, b}, {.timeout = std::chrono::seconds(-1)}),
+               kInvalidArgument, "timeout is -1000000000 ns");
+  server->Stop();
+  EXPECT_ERROR(server->Infer("echo", "pair", {a, b}), kUnavailable, "not available");
+}
+
+TEST(ServerTest, WhatInfersHereHasTheDeadlineAndTheLimitsOfARequest) {
+  Gate gate;
+  ServerOptions options;
+  options.max_enqueued_requests = 1;
+  auto server = Server::Create(options);
+  ASSERT_OK(server);
+  ServableSpec spec = TestSpec("echo", 1, [&](const Instance& instance) -> Result<Instance> {
+    gate.Pass();
+    return instance;
+  });
+  spec.methods.clear();
+  ASSERT_OK((*server)->LoadLocal(spec, {}));
+  const Instance inputs = {Tensor::Of<float>({1}, {1})};
+  const auto infer = [&](std::chrono::nanoseconds timeout) {
+    return (*server)->Infer("echo", "predict", inputs, {.timeout = timeout});
+  };
+  std::thread caller([&] { EXPECT_OK(infer({})); });
+  ASSERT_TRUE(gate.WaitForArrivals(1));
+  EXPECT_ERROR(infer({}), kResourceExhausted, "enqueued requests count exceeds the limit 1");
+  gate.Open();
+  caller.join();
+  EXPECT_ERROR(infer(std::chrono::nanoseconds(1)), kDeadlineExceeded, "deadline passed");
+  EXPECT_OK(infer(std::chrono::hours(1)));
+}
+
 TEST(ServerTest, UnknownServableCannotRunAMethod) {
   EXPECT_ERROR(MakeServer()->SubmitMethod("add", 1, "predict", {}), kUnavailable,
                "Run worker for inference failed, worker has not been started");

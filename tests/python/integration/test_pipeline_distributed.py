@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 
+import pipeserve_native
 from pipeserve_native import _core
 from pipeserve_native.client import Client
 
@@ -266,3 +267,22 @@ def test_the_exported_demo(tmp_path, start, free_port, lane, wait, collectives):
     infer = start(pipeserve, "infer", grpc, "matmul", "predict", *inputs)
     assert infer.wait() == 0, infer.output
     assert "x: [[-96. -96." in infer.output and "z: [[-144. -144." in infer.output
+
+
+def test_an_embedded_servable_runs_on_agents(tmp_path, shared_dir, start_script, free_port):
+    write_scenario(tmp_path, shared_dir / "mindir" / "sharded" / "v2.10-hccl" / "seed_8")
+    address = f"127.0.0.1:{free_port()}"
+    table = tmp_path / "rank_table_8pcs.json"
+    place = {"rank_table_json_file": table, "distributed_address": address}
+    with pytest.raises(pipeserve_native.DeadlineExceededError, match="count: 0, rank size: 8"):
+        pipeserve_native.load(tmp_path / "matmul", **place, wait_timeout=0.05)
+    with pytest.raises(pipeserve_native.InvalidArgumentError, match="needs rank_table_json_file"):
+        pipeserve_native.load(tmp_path / "matmul")
+    agents = start_script("serving_agent.py", AGENT, address, free_port(8))
+    with pipeserve_native.load(tmp_path / "matmul", **place) as matmul:
+        x, z = matmul.predict(ONES, ONES)
+        np.testing.assert_array_equal(x, np.full((128, 16), -96, np.float32))
+        np.testing.assert_array_equal(z, np.full((128, 16), -144, np.float32))
+        for wanted, output in zip((x, z), matmul.fan_out(x=ONES, y=ONES), strict=True):
+            assert wanted.tobytes() == output.tobytes()
+    assert agents.wait() == 0
