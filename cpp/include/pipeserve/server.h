@@ -104,14 +104,14 @@ class Server {
   Result<std::string> StartGrpc(const ListenOptions& options);
   Result<std::string> StartRest(const ListenOptions& options);
 
-  // Runs a pipeline, or a method of a servable without pipelines, as one request of this process: on
-  // the calling thread, with no socket, queue or copy in between, under the limits and deadlines
+  // Runs a pipeline, or a method of a servable without pipelines, as one request of this process:
+  // on the calling thread, with no socket, queue or copy in between, under the limits and deadlines
   // that hold for clients. Inputs and outputs are in declared order. It returns when the host
   // function has, also after the deadline.
   // Errors: kNotFound (servable, callable), kInvalidArgument (inputs), kResourceExhausted (too many
   // requests are in the server), kUnavailable, kDeadlineExceeded; what a host function returned.
-  Result<Instance> Infer(const std::string& servable, const std::string& callable,
-                         Instance inputs, const InferOptions& options = {});
+  Result<Instance> Infer(const std::string& servable, const std::string& callable, Instance inputs,
+                         const InferOptions& options = {});
 
   // Runs a method of a loaded servable: what PipelineServable.run does inside a pipeline, on the
   // calling thread. One result per instance. Inside a pipeline function the request's deadline

@@ -106,9 +106,8 @@ py::tuple Infer(Server& server, const std::string& servable, uint64_t version,
   Housekeeper::Global().ReleaseWaiting();
   const RaisedHere raised;
   Instance inputs = ToInputs(callable, args);
-  const Result<Instance> outputs = WithoutGil([&] {
-    return server.Infer(servable, callable, std::move(inputs), {.version = version});
-  });
+  const Result<Instance> outputs = WithoutGil(
+      [&] { return server.Infer(servable, callable, std::move(inputs), {.version = version}); });
   if (!outputs.ok()) Raise(outputs.status());
   py::tuple values(outputs->size());
   for (size_t i = 0; i < values.size(); ++i) values[i] = ToClientObject((*outputs)[i]);

@@ -53,8 +53,7 @@ Status ToStatus(const py::error_already_set& error, const std::string& name) {
   try {
     RaisedHere* const here = RaisedHere::Current();
     const py::object raised = WithTraceback(error);
-    const auto described =
-        ErrorsModule().attr("describe_failure")(name, raised, here == nullptr);
+    const auto described = ErrorsModule().attr("describe_failure")(name, raised, here == nullptr);
     const auto [code, text] = described.cast<std::pair<int, std::string>>();
     if (here != nullptr) here->Keep(raised, text);
     return Status(static_cast<StatusCode>(code), text);

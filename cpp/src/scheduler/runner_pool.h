@@ -35,9 +35,9 @@ class RunnerPool {
   void Submit(const Callable& callable, RequestInfo info, std::vector<Instance> inputs,
               RequestArena::Done done);
 
-  // Runs the request on the calling thread, beside what the runners do, and returns its answer: that
-  // of Submit(), but the queue neither delays nor refuses it, and the thread comes back with an early
-  // answer only when the callable has returned.
+  // Runs the request on the calling thread, beside what the runners do, and returns its answer:
+  // that of Submit(), but the queue neither delays nor refuses it, and the thread comes back with
+  // an early answer only when the callable has returned.
   std::vector<Result<Instance>> RunHere(const Callable& callable, RequestInfo info,
                                         std::vector<Instance> inputs);
 
