@@ -1,0 +1,65 @@
+// One device as this process uses it: the runtime, initialised, and a context. Everything of a
+// device is made, used and destroyed on one thread, as are all calls of the runtime.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "executor/ascend/acl_error.h"
+#include "executor/ascend/library.h"
+#include "executor/ascend/product.h"
+#include "pipeserve/status.h"
+
+namespace pipeserve::ascend {
+
+struct DeviceOptions {
+  int id = 0;  // Counted from 0 within $ASCEND_RT_VISIBLE_DEVICES.
+  bool deterministic = false;
+};
+
+class Device {
+ public:
+  // Errors: kFailedPrecondition (no such device, a runtime older than ACL 1.6), those of the
+  // runtime.
+  static Result<std::unique_ptr<Device>> Open(std::shared_ptr<const Library> library,
+                                              const DeviceOptions& options);
+  // Ends it, after everything that was made with it: never from a destructor, because the runtime
+  // must not be finalised while the process exits. A dead device is left as it is.
+  Status Close();
+
+  const abi::Functions& acl() const { return library_->functions(); }
+  const Product& product() const { return product_; }
+
+  struct Version {
+    int32_t major = 0, minor = 0, patch = 0;
+  };
+  Version version() const { return version_; }
+
+  // The worst that calls have said of the device so far.
+  Health health() const { return health_; }
+
+  // The Status of a call of `function` that has just returned `code`; see PIPESERVE_ACL.
+  Status Check(const char* function, abi::AclCode code);
+  Status Check(const char* function, abi::HcclCode code);
+
+ private:
+  explicit Device(std::shared_ptr<const Library> library) : library_(std::move(library)) {}
+  Status Start(const DeviceOptions& options);
+  Status Initialize();
+  Status Take(const DeviceOptions& options);
+
+  const std::shared_ptr<const Library> library_;
+  Version version_;
+  Product product_;
+  Health health_ = Health::kHealthy;
+  bool initialized_ = false;  // By this, and not by another library of the process.
+  int32_t taken_ = -1;        // The device that was set.
+  abi::Context* context_ = nullptr;
+};
+
+}  // namespace pipeserve::ascend
+
+// Calls a function of the runtime: its Status.
+#define PIPESERVE_ACL(device, function, ...) \
+  (device).Check(#function, (device).acl().function(__VA_ARGS__))

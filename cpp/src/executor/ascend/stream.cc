@@ -1,0 +1,60 @@
+#include "executor/ascend/stream.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+namespace pipeserve::ascend {
+namespace {
+
+// Shorter launches for memory, and a wait that polls.
+constexpr uint32_t kFlags = abi::kStreamFastLaunch | abi::kStreamFastSync;
+
+// The runtime takes 0 for a mistake.
+int32_t ToLimit(std::chrono::milliseconds limit) {
+  return static_cast<int32_t>(
+      std::clamp<int64_t>(limit.count(), 1, std::numeric_limits<int32_t>::max()));
+}
+
+}  // namespace
+
+Result<Stream> Stream::Create(Device& device) {
+  Stream stream;
+  PIPESERVE_RETURN_IF_ERROR(
+      PIPESERVE_ACL(device, aclrtCreateStreamWithConfig, &stream.handle_, 0, kFlags));
+  stream.device_ = &device;
+  PIPESERVE_RETURN_IF_ERROR(
+      PIPESERVE_ACL(device, aclrtSetStreamFailureMode, stream.handle_, abi::kStreamStopOnFailure));
+  return stream;
+}
+
+Stream::Stream(Stream&& other) noexcept { *this = std::move(other); }
+
+Stream& Stream::operator=(Stream&& other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(handle_, other.handle_);
+  return *this;
+}
+
+// Whoever waited for nothing must not destroy it: a stream ends when it is through.
+Stream::~Stream() {
+  if (handle_ == nullptr || device_->health() != Health::kHealthy) return;
+  (void)PIPESERVE_ACL(*device_, aclrtDestroyStream, handle_);
+}
+
+Status Stream::Synchronize(std::chrono::milliseconds limit) {
+  return PIPESERVE_ACL(*device_, aclrtSynchronizeStreamWithTimeout, handle_, ToLimit(limit));
+}
+
+Status Stream::CopyToDevice(std::byte* to, const std::byte* from, size_t bytes) {
+  return PIPESERVE_ACL(*device_, aclrtMemcpyAsync, to, bytes, from, bytes,
+                       abi::MemcpyKind::kHostToDevice, handle_);
+}
+
+Status Stream::CopyToHost(std::byte* to, const std::byte* from, size_t bytes) {
+  return PIPESERVE_ACL(*device_, aclrtMemcpyAsync, to, bytes, from, bytes,
+                       abi::MemcpyKind::kDeviceToHost, handle_);
+}
+
+}  // namespace pipeserve::ascend
