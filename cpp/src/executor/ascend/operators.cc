@@ -7,10 +7,6 @@
 namespace pipeserve::ascend {
 namespace {
 
-Status HasNot(const char* function) {
-  return Unimplemented(StrCat("Ascend's runtime has no function ", function));
-}
-
 // A number in the type of a tensor. The runtime keeps a copy.
 template <typename T>
 abi::Scalar* NewScalar(Device& device, T value, abi::AclDataType type) {
@@ -58,64 +54,57 @@ int8_t CubeType(Precision precision) {
   return abi::kCubeKeepType;
 }
 
-// A phase 1 that takes one tensor, or two, and the output.
-using UnaryPlan = abi::AclCode (*)(const abi::Tensor*, abi::Tensor*, uint64_t*, abi::OpExecutor**);
-using BinaryPlan = abi::AclCode (*)(const abi::Tensor*, const abi::Tensor*, abi::Tensor*, uint64_t*,
-                                    abi::OpExecutor**);
-using ScaledPlan = abi::AclCode (*)(const abi::Tensor*, const abi::Tensor*, const abi::Scalar*,
-                                    abi::Tensor*, uint64_t*, abi::OpExecutor**);
-
+// The two functions of an operator.
+template <typename PlanFunction>
 struct Phases {
   const char* name;
+  PlanFunction plan;
   Operator::LaunchPhase launch;
 };
+#define PIPESERVE_PHASES(device, name) \
+  Phases { #name, (device).acl().name##GetWorkspaceSize, (device).acl().name }
 
-OperatorResult MakeUnary(Device& device, const Phases& phases, UnaryPlan plan, const View& x,
-                         const View& out) {
-  if (plan == nullptr || phases.launch == nullptr) return HasNot(phases.name);
-  PIPESERVE_ASSIGN_OR_RETURN(Operator::Operands operands, MakeOperands(device, {&x, &out}));
-  abi::Tensor* const in = operands.tensors[0].get();
-  abi::Tensor* const to = operands.tensors[1].get();
-  return std::make_unique<Operator>(
-      device, phases.name, std::move(operands),
-      [=](uint64_t* size, abi::OpExecutor** executor) { return plan(in, to, size, executor); },
-      phases.launch);
+// An operator whose plan is made from `arguments`, which refer to `operands`.
+template <typename PlanFunction, typename... Arguments>
+StepResult Make(Device& device, const Phases<PlanFunction>& phases, Operator::Operands operands,
+                Arguments... arguments) {
+  if (phases.plan == nullptr || phases.launch == nullptr) {
+    return Unimplemented(StrCat("Ascend's runtime has no function ", phases.name));
+  }
+  const auto plan = [plan = phases.plan, arguments...](uint64_t* size, abi::OpExecutor** executor) {
+    return plan(arguments..., size, executor);
+  };
+  return StepResult(
+      std::make_unique<Operator>(device, phases.name, std::move(operands), plan, phases.launch));
 }
 
-// a + alpha * b, with an alpha of 1.
-OperatorResult MakeScaled(Device& device, const Phases& phases, ScaledPlan plan, const View& a,
-                          const View& b, const View& out) {
-  if (plan == nullptr || phases.launch == nullptr) return HasNot(phases.name);
+template <typename PlanFunction>
+StepResult MakeUnary(Device& device, const Phases<PlanFunction>& phases, const View& x,
+                     const View& out) {
+  PIPESERVE_ASSIGN_OR_RETURN(Operator::Operands operands, MakeOperands(device, {&x, &out}));
+  abi::Tensor *const in = operands[0], *const to = operands[1];
+  return Make(device, phases, std::move(operands), in, to);
+}
+
+// a + alpha * b, or a - alpha * b, with an alpha of 1.
+template <typename PlanFunction>
+StepResult MakeScaled(Device& device, const Phases<PlanFunction>& phases, const View& a,
+                      const View& b, const View& out) {
   PIPESERVE_ASSIGN_OR_RETURN(Operator::Operands operands, MakeOperands(device, {&a, &b, &out}));
   PIPESERVE_ASSIGN_OR_RETURN(const auto alpha, MakeScalar(device, 1, out.type));
   operands.others.push_back(alpha);
-  abi::Tensor* const left = operands.tensors[0].get();
-  abi::Tensor* const right = operands.tensors[1].get();
-  abi::Tensor* const to = operands.tensors[2].get();
-  return std::make_unique<Operator>(
-      device, phases.name, std::move(operands),
-      [=, factor = alpha.get()](uint64_t* size, abi::OpExecutor** executor) {
-        return plan(left, right, factor, to, size, executor);
-      },
-      phases.launch);
+  abi::Tensor *const left = operands[0], *const right = operands[1], *const to = operands[2];
+  return Make(device, phases, std::move(operands), left, right, alpha.get(), to);
 }
 
-// For a device that has no Neg: x * -1.
-OperatorResult MakeTimesMinusOne(Device& device, const View& x, const View& out) {
-  const auto plan = device.acl().aclnnMulsGetWorkspaceSize;
-  const auto launch = device.acl().aclnnMuls;
-  if (plan == nullptr || launch == nullptr) return HasNot("aclnnMuls");
+// For a device that has no Neg.
+StepResult MakeTimesMinusOne(Device& device, const View& x, const View& out) {
   PIPESERVE_ASSIGN_OR_RETURN(Operator::Operands operands, MakeOperands(device, {&x, &out}));
   PIPESERVE_ASSIGN_OR_RETURN(const auto factor, MakeScalar(device, -1, x.type));
   operands.others.push_back(factor);
-  abi::Tensor* const in = operands.tensors[0].get();
-  abi::Tensor* const to = operands.tensors[1].get();
-  return std::make_unique<Operator>(
-      device, "aclnnMuls", std::move(operands),
-      [=, scalar = factor.get()](uint64_t* size, abi::OpExecutor** executor) {
-        return plan(in, scalar, to, size, executor);
-      },
-      launch);
+  abi::Tensor *const in = operands[0], *const to = operands[1];
+  return Make(device, PIPESERVE_PHASES(device, aclnnMuls), std::move(operands), in, factor.get(),
+              to);
 }
 
 }  // namespace
@@ -153,92 +142,53 @@ Status Operator::Plan(uint64_t* size, abi::OpExecutor** executor) {
   return OkStatus();
 }
 
-OperatorResult MakeMatMul(Device& device, const View& a, const View& b, const View& out,
-                          Precision precision) {
-  const auto plan = device.acl().aclnnMatmulGetWorkspaceSize;
-  const auto launch = device.acl().aclnnMatmul;
-  if (plan == nullptr || launch == nullptr) return HasNot("aclnnMatmul");
+StepResult MakeMatMul(Device& device, const View& a, const View& b, const View& out,
+                      Precision precision) {
   PIPESERVE_ASSIGN_OR_RETURN(Operator::Operands operands, MakeOperands(device, {&a, &b, &out}));
-  abi::Tensor* const left = operands.tensors[0].get();
-  abi::Tensor* const right = operands.tensors[1].get();
-  abi::Tensor* const to = operands.tensors[2].get();
+  abi::Tensor *const left = operands[0], *const right = operands[1], *const to = operands[2];
   const int8_t cube = a.type == DataType::kFloat16 ? abi::kCubeKeepType : CubeType(precision);
-  return std::make_unique<Operator>(
-      device, "aclnnMatmul", std::move(operands),
-      [=](uint64_t* size, abi::OpExecutor** executor) {
-        return plan(left, right, to, cube, size, executor);
-      },
-      launch);
+  return Make(device, PIPESERVE_PHASES(device, aclnnMatmul), std::move(operands), left, right, to,
+              cube);
 }
 
-OperatorResult MakeNeg(Device& device, const View& x, const View& out) {
-  const abi::Functions& acl = device.acl();
-  const bool has_neg = device.product().has_neg() && acl.aclnnNegGetWorkspaceSize != nullptr;
-  if (!has_neg) return MakeTimesMinusOne(device, x, out);
-  return MakeUnary(device, {"aclnnNeg", acl.aclnnNeg}, acl.aclnnNegGetWorkspaceSize, x, out);
+StepResult MakeNeg(Device& device, const View& x, const View& out) {
+  if (!device.product().has_neg()) return MakeTimesMinusOne(device, x, out);
+  return MakeUnary(device, PIPESERVE_PHASES(device, aclnnNeg), x, out);
 }
 
-OperatorResult MakeRelu(Device& device, const View& x, const View& out) {
-  const abi::Functions& acl = device.acl();
-  return MakeUnary(device, {"aclnnRelu", acl.aclnnRelu}, acl.aclnnReluGetWorkspaceSize, x, out);
+StepResult MakeRelu(Device& device, const View& x, const View& out) {
+  return MakeUnary(device, PIPESERVE_PHASES(device, aclnnRelu), x, out);
 }
 
-OperatorResult MakeAdd(Device& device, const View& a, const View& b, const View& out) {
-  const abi::Functions& acl = device.acl();
-  return MakeScaled(device, {"aclnnAdd", acl.aclnnAdd}, acl.aclnnAddGetWorkspaceSize, a, b, out);
+StepResult MakeAdd(Device& device, const View& a, const View& b, const View& out) {
+  return MakeScaled(device, PIPESERVE_PHASES(device, aclnnAdd), a, b, out);
 }
 
-OperatorResult MakeSub(Device& device, const View& a, const View& b, const View& out) {
-  const abi::Functions& acl = device.acl();
-  return MakeScaled(device, {"aclnnSub", acl.aclnnSub}, acl.aclnnSubGetWorkspaceSize, a, b, out);
+StepResult MakeSub(Device& device, const View& a, const View& b, const View& out) {
+  return MakeScaled(device, PIPESERVE_PHASES(device, aclnnSub), a, b, out);
 }
 
-OperatorResult MakeMul(Device& device, const View& a, const View& b, const View& out) {
-  const BinaryPlan plan = device.acl().aclnnMulGetWorkspaceSize;
-  const auto launch = device.acl().aclnnMul;
-  if (plan == nullptr || launch == nullptr) return HasNot("aclnnMul");
+StepResult MakeMul(Device& device, const View& a, const View& b, const View& out) {
   PIPESERVE_ASSIGN_OR_RETURN(Operator::Operands operands, MakeOperands(device, {&a, &b, &out}));
-  abi::Tensor* const left = operands.tensors[0].get();
-  abi::Tensor* const right = operands.tensors[1].get();
-  abi::Tensor* const to = operands.tensors[2].get();
-  return std::make_unique<Operator>(
-      device, "aclnnMul", std::move(operands),
-      [=](uint64_t* size, abi::OpExecutor** executor) {
-        return plan(left, right, to, size, executor);
-      },
-      launch);
+  abi::Tensor *const left = operands[0], *const right = operands[1], *const to = operands[2];
+  return Make(device, PIPESERVE_PHASES(device, aclnnMul), std::move(operands), left, right, to);
 }
 
-OperatorResult MakeReduceSum(Device& device, const View& x, const std::vector<int64_t>& axes,
-                             bool keep_dims, const View& out) {
-  const auto plan = device.acl().aclnnReduceSumGetWorkspaceSize;
-  const auto launch = device.acl().aclnnReduceSum;
-  if (plan == nullptr || launch == nullptr) return HasNot("aclnnReduceSum");
+StepResult MakeReduceSum(Device& device, const View& x, const std::vector<int64_t>& axes,
+                         bool keep_dims, const View& out) {
   PIPESERVE_ASSIGN_OR_RETURN(const abi::AclDataType type, ToAclType(out.type));
   PIPESERVE_ASSIGN_OR_RETURN(Operator::Operands operands, MakeOperands(device, {&x, &out}));
   PIPESERVE_ASSIGN_OR_RETURN(const auto dims, MakeIntArray(device, axes));
   operands.others.push_back(dims);
-  abi::Tensor* const in = operands.tensors[0].get();
-  abi::Tensor* const to = operands.tensors[1].get();
-  return std::make_unique<Operator>(
-      device, "aclnnReduceSum", std::move(operands),
-      [=, array = dims.get()](uint64_t* size, abi::OpExecutor** executor) {
-        return plan(in, array, keep_dims, type, to, size, executor);
-      },
-      launch);
+  abi::Tensor *const in = operands[0], *const to = operands[1];
+  return Make(device, PIPESERVE_PHASES(device, aclnnReduceSum), std::move(operands), in, dims.get(),
+              keep_dims, type, to);
 }
 
-OperatorResult MakeCopy(Device& device, const View& from, const View& to) {
-  const auto plan = device.acl().aclnnInplaceCopyGetWorkspaceSize;
-  const auto launch = device.acl().aclnnInplaceCopy;
-  if (plan == nullptr || launch == nullptr) return HasNot("aclnnInplaceCopy");
+StepResult MakeCopy(Device& device, const View& from, const View& to) {
   PIPESERVE_ASSIGN_OR_RETURN(Operator::Operands operands, MakeOperands(device, {&from, &to}));
-  abi::Tensor* const in = operands.tensors[0].get();
-  abi::Tensor* const out = operands.tensors[1].get();
-  return std::make_unique<Operator>(
-      device, "aclnnInplaceCopy", std::move(operands),
-      [=](uint64_t* size, abi::OpExecutor** executor) { return plan(out, in, size, executor); },
-      launch);
+  abi::Tensor *const in = operands[0], *const out = operands[1];
+  return Make(device, PIPESERVE_PHASES(device, aclnnInplaceCopy), std::move(operands), out, in);
 }
 
 }  // namespace pipeserve::ascend

@@ -8,17 +8,19 @@
 #include <vector>
 
 #include "executor/ascend/product.h"
+#include "executor/ascend/step.h"
 #include "executor/ascend/view.h"
-#include "executor/ascend/workspace.h"
 
 namespace pipeserve::ascend {
 
 // Two phases make an operator run: one plans it, one launches the plan. Where the runtime lets a
 // plan be repeated it is made at the first launch only.
-class Operator {
+class Operator final : public Step {
  public:
   // What the plan refers to.
   struct Operands {
+    abi::Tensor* operator[](size_t index) const { return tensors[index].get(); }
+
     std::vector<TensorHandle> tensors;
     std::vector<std::shared_ptr<const void>> others;  // Scalars and arrays.
   };
@@ -27,15 +29,12 @@ class Operator {
                                        abi::Stream* stream);
 
   Operator(Device& device, std::string name, Operands operands, PlanPhase plan, LaunchPhase launch);
-  ~Operator();
+  ~Operator() override;
   Operator(const Operator&) = delete;
   Operator& operator=(const Operator&) = delete;
 
-  const std::string& name() const { return name_; }
-  bool is_repeatable() const { return executor_ != nullptr; }
-
   // Errors: those of the runtime.
-  Status Launch(Stream& stream, Workspace& workspace);
+  Status Launch(Stream& stream, Workspace& workspace) override;
 
  private:
   Status Plan(uint64_t* size, abi::OpExecutor** executor);
@@ -50,20 +49,18 @@ class Operator {
   uint64_t size_ = 0;                    // Its workspace.
 };
 
-using OperatorResult = Result<std::unique_ptr<Operator>>;
-
 // All work on one device. Shapes broadcast as in the graph; outputs are written whole.
 // Errors: kUnimplemented (the runtime has not that operator), those of TensorHandle::Create().
-OperatorResult MakeMatMul(Device& device, const View& a, const View& b, const View& out,
-                          Precision precision);
-OperatorResult MakeNeg(Device& device, const View& x, const View& out);
-OperatorResult MakeRelu(Device& device, const View& x, const View& out);
-OperatorResult MakeAdd(Device& device, const View& a, const View& b, const View& out);
-OperatorResult MakeSub(Device& device, const View& a, const View& b, const View& out);
-OperatorResult MakeMul(Device& device, const View& a, const View& b, const View& out);
+StepResult MakeMatMul(Device& device, const View& a, const View& b, const View& out,
+                      Precision precision);
+StepResult MakeNeg(Device& device, const View& x, const View& out);
+StepResult MakeRelu(Device& device, const View& x, const View& out);
+StepResult MakeAdd(Device& device, const View& a, const View& b, const View& out);
+StepResult MakeSub(Device& device, const View& a, const View& b, const View& out);
+StepResult MakeMul(Device& device, const View& a, const View& b, const View& out);
 // `out` has no summed dimensions, or each of size 1.
-OperatorResult MakeReduceSum(Device& device, const View& x, const std::vector<int64_t>& axes,
-                             bool keep_dims, const View& out);
-OperatorResult MakeCopy(Device& device, const View& from, const View& to);
+StepResult MakeReduceSum(Device& device, const View& x, const std::vector<int64_t>& axes,
+                         bool keep_dims, const View& out);
+StepResult MakeCopy(Device& device, const View& from, const View& to);
 
 }  // namespace pipeserve::ascend

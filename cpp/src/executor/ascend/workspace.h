@@ -24,7 +24,7 @@ class Workspace {
     return block_.data();
   }
 
-  size_t size() const { return block_.size(); }
+  void Free() { block_ = DeviceBlock(); }
 
  private:
   Device& device_;

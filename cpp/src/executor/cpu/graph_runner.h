@@ -6,25 +6,23 @@
 #include <span>
 #include <vector>
 
-#include "base/mutex.h"
 #include "executor/cpu/plan.h"
-#include "executor/executor.h"
+#include "executor/loaded_graph.h"
+#include "executor/plan_cache.h"
 
 namespace pipeserve {
 
 // Thread-safe. A graph without unknown dimensions has one plan, made at once. Any other is planned
-// when a call brings input shapes it has no plan for; the kKeptPlans used last are kept.
+// when a call brings input shapes that no plan is kept for.
 class GraphRunner {
  public:
-  static constexpr size_t kKeptPlans = 8;
-
   // `id` is for messages. Errors: those of CpuExecutor::Create.
   static Result<std::unique_ptr<GraphRunner>> Create(GraphId id, Graph graph,
                                                      const PlanOptions& options);
 
-  const GraphSignature& signature() const { return signature_; }
+  const GraphSignature& signature() const { return loaded_.signature(); }
   // Whether a run needs a communicator.
-  bool has_collectives() const { return has_collectives_; }
+  bool has_collectives() const { return loaded_.has_collectives(); }
   // Inputs that came where no kernel may read them and were copied.
   int64_t copied_inputs() const { return copied_inputs_.load(std::memory_order_relaxed); }
 
@@ -32,29 +30,16 @@ class GraphRunner {
   Status Run(std::span<const Tensor> inputs, const PlanCall& call, std::vector<Tensor>* outputs);
 
  private:
-  GraphRunner(GraphId id, Graph graph, const PlanOptions& options);
+  GraphRunner(LoadedGraph loaded, const PlanOptions& options)
+      : loaded_(std::move(loaded)), options_(options) {}
 
-  struct CachedPlan {
-    std::vector<Shape> inputs;
-    std::shared_ptr<Plan> plan;
-  };
+  Result<std::shared_ptr<Plan>> PlanFor(std::span<const Tensor> inputs);
 
-  Status Check(std::span<const TensorInfo> infos);
-  Result<std::shared_ptr<Plan>> PlanFor(std::span<const Tensor> inputs) EXCLUDES(mutex_);
-  std::shared_ptr<Plan> FindPlan(std::span<const Tensor> inputs) EXCLUDES(mutex_);
-  Result<std::shared_ptr<Plan>> MakePlan(std::span<const Tensor> inputs) const;
-  void Keep(CachedPlan entry) EXCLUDES(mutex_);
-
-  const GraphId id_;
-  const Graph graph_;
+  const LoadedGraph loaded_;
   const PlanOptions options_;
-  GraphSignature signature_;
-  bool has_collectives_ = false;
   std::shared_ptr<Plan> static_plan_;  // Null when a dimension is unknown.
+  PlanCache<Plan> plans_;
   std::atomic<int64_t> copied_inputs_{0};
-
-  Mutex mutex_;
-  std::vector<CachedPlan> plans_ GUARDED_BY(mutex_);  // The one used last comes first.
 };
 
 }  // namespace pipeserve

@@ -93,11 +93,6 @@ std::unique_ptr<Step> MakeCopyStep(const Location& from, const Location& to, siz
   return std::make_unique<CopyStep>(from, to, bytes);
 }
 
-int64_t CollectiveMembers(const Node& node, int rank_size) {
-  const auto& attributes = std::get<CollectiveAttributes>(node.attributes);
-  return attributes.ranks.empty() ? rank_size : static_cast<int64_t>(attributes.ranks.size());
-}
-
 Result<std::unique_ptr<Step>> MakeStep(const StepContext& context) {
   switch (context.node.op) {
     case OpType::kMatMul:

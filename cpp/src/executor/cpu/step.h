@@ -11,6 +11,7 @@
 #include "executor/communicator.h"
 #include "executor/cpu/kernels.h"
 #include "executor/cpu/thread_team.h"
+#include "executor/loaded_graph.h"
 #include "graph/graph.h"
 #include "pipeserve/status.h"
 #include "pipeserve/tensor.h"
@@ -84,10 +85,6 @@ Status CheckSupported(const Node& node, std::span<const TensorInfo> inputs);
 
 // A step that copies `bytes` bytes.
 std::unique_ptr<Step> MakeCopyStep(const Location& from, const Location& to, size_t bytes);
-
-// Ranks that a collective runs over.
-int64_t CollectiveMembers(const Node& node, int rank_size);
-inline bool IsCollective(OpType op) { return op == OpType::kAllReduce || op == OpType::kAllGather; }
 
 // One factory for each kind of node; see MakeStep().
 Result<std::unique_ptr<Step>> MakeMatMulStep(const StepContext& context);

@@ -1,0 +1,49 @@
+// Runs graphs on an Ascend device.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "executor/ascend/device.h"
+#include "executor/ascend/library.h"
+#include "executor/ascend/product.h"
+#include "executor/executor.h"
+
+namespace pipeserve::ascend {
+
+struct AscendExecutorOptions {
+  LibraryOptions library;
+  DeviceOptions device;
+  Precision precision = Precision::kStrict;
+  int rank_size = 1;  // Ranks of the servable; what a world group has.
+  // A call that is not done by then is taken for one that never will be.
+  std::chrono::milliseconds call_limit{30'000};
+};
+
+// Weights stay on the device, as does the memory of every graph; a call copies its inputs there and
+// its outputs back. One call runs at a time, the others wait in order.
+//
+// When a call outlives its limit or the device fails, the device is lost to this process: every
+// later call returns kUnavailable. Whoever runs the process restarts it.
+class AscendExecutor final : public Executor {
+ public:
+  // Errors: kFailedPrecondition (no runtime, no such device, a precision that it has not),
+  // kInvalidArgument, kUnimplemented (an operator or data type that the device has not),
+  // kResourceExhausted, those of the runtime.
+  static Result<std::unique_ptr<AscendExecutor>> Create(std::vector<Graph> graphs,
+                                                        const AscendExecutorOptions& options);
+  ~AscendExecutor() override;
+
+  int graph_count() const override;
+  const GraphSignature& signature(GraphId graph) const override;
+  Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
+             std::vector<Tensor>* outputs) override;
+
+ private:
+  class Impl;
+  explicit AscendExecutor(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pipeserve::ascend
