@@ -119,7 +119,7 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
   PIPESERVE_ASSIGN_OR_RETURN(const SocketListener listener, SocketListener::Open(flags.listen));
   const auto join_peers = [&](uint64_t epoch, std::span<const std::string> peers,
                               const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
-    executor->SetCommunicator(nullptr);  // Closes the connections of the epoch before.
+    executor->LeaveGroup();  // Closes the connections of the epoch before.
     if (peers.size() != static_cast<size_t>(flags.rank_size)) {
       return InvalidArgument(StrCat("--rank-size is ", flags.rank_size, ", the servable has ",
                                     peers.size(), " ranks"));
@@ -127,8 +127,7 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
     PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Communicator> communicator,
                                JoinCollectives(listener, flags.rank, peers, epoch, limit,
                                                flags.collectives, &GlooCommunicator::Connect));
-    executor->SetCommunicator(communicator);
-    return communicator;
+    return executor->JoinGroup(std::move(communicator));
   };
   AgentSession session({.server = flags.server,
                         .rank = flags.rank,

@@ -31,7 +31,7 @@ class TestAgent {
                       [this, rank](uint64_t epoch, std::span<const std::string> peers,
                                    const WaitLimit& limit) {
                         auto joined = JoinCollectives(listener_, rank, peers, epoch, limit);
-                        if (joined.ok()) executor_->SetCommunicator(*joined);
+                        if (joined.ok()) return executor_->JoinGroup(*joined);
                         return joined;
                       },
                   .on_connected = {},

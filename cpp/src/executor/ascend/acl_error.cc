@@ -98,6 +98,10 @@ Health HealthAfter(abi::HcclCode code) {
   return code == abi::HcclCode::kSuccess ? Health::kHealthy : Of(code).health;
 }
 
+bool IsTimeOut(abi::AclCode code) {
+  return code != abi::AclCode::kSuccess && Of(code).status == StatusCode::kDeadlineExceeded;
+}
+
 Status AclError(std::string_view function, abi::AclCode code, const char* recent) {
   return ErrorOf(function, code, recent);
 }

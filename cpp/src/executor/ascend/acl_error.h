@@ -22,6 +22,9 @@ inline Health Worse(Health a, Health b) { return a < b ? b : a; }
 Health HealthAfter(abi::AclCode code);
 Health HealthAfter(abi::HcclCode code);
 
+// Whether a wait has ended before what it waited for.
+bool IsTimeOut(abi::AclCode code);
+
 // "aclrtMalloc failed with 207001 (out of memory): <what the runtime says>". `recent` is what
 // aclGetRecentErrMsg() returned right after the call, on the same thread; it may be null.
 Status AclError(std::string_view function, abi::AclCode code, const char* recent);

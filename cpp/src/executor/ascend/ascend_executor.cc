@@ -1,9 +1,12 @@
 #include "executor/ascend/ascend_executor.h"
 
+#include <cstring>
+#include <set>
 #include <utility>
 
 #include "base/str_cat.h"
 #include "executor/ascend/device_thread.h"
+#include "executor/ascend/group_link.h"
 #include "executor/ascend/plan.h"
 #include "executor/loaded_graph.h"
 #include "executor/plan_cache.h"
@@ -54,7 +57,7 @@ class DeviceState {
       graph->plans.Clear();
       graph->weights = Weights();
     }
-    collectives_.Clear();
+    LeaveGroup();
     workspace_.Free();
     stream_ = Stream();
     return device_->Close();
@@ -69,18 +72,68 @@ class DeviceState {
 
   Status Run(DeviceGraph& graph, std::span<const Tensor> inputs, std::span<const Buffer> places,
              std::vector<Tensor>* outputs) {
-    if (device_->health() != Health::kHealthy) {
-      return Unavailable("the device has failed, this process must be restarted");
-    }
+    PIPESERVE_RETURN_IF_ERROR(CheckHealth());
     PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Plan> plan, PlanFor(graph, inputs));
-    return plan->Run(stream_, workspace_, inputs, places, options_.call_limit, outputs);
+    return plan->Run(stream_, workspace_, inputs, places, wait_, outputs);
+  }
+
+  void LeaveGroup() {
+    collectives_.Clear();
+    wait_.given_up = nullptr;
+    link_.reset();
+  }
+
+  Status JoinGroup(std::shared_ptr<GroupLink> link,
+                   std::span<const std::unique_ptr<DeviceGraph>> graphs) {
+    LeaveGroup();
+    PIPESERVE_RETURN_IF_ERROR(CheckHealth());
+    link_ = std::move(link);
+    wait_.given_up = &link_->given_up();
+    for (const std::vector<int32_t>& ranks : GroupsOf(graphs)) {
+      const Deadline deadline = Deadline::After(options_.call_limit);
+      PIPESERVE_ASSIGN_OR_RETURN(HcclGroup group,
+                                 ascend::JoinGroup(*device_, *link_, ranks, deadline));
+      collectives_.Add(ranks, std::move(group));
+    }
+    for (const auto& graph : graphs) PIPESERVE_RETURN_IF_ERROR(WarmUp(*graph));
+    return OkStatus();
   }
 
  private:
   DeviceState(std::unique_ptr<Device> device, const AscendExecutorOptions& options)
       : options_(options),
         device_(std::move(device)),
-        workspace_(*device_, stream_, options.call_limit) {}
+        wait_{options.call_limit},
+        workspace_(*device_, stream_, wait_) {}
+
+  Status CheckHealth() const {
+    if (device_->health() == Health::kHealthy) return OkStatus();
+    return Unavailable("the device has failed, this process must be restarted");
+  }
+
+  // The groups of more than this rank, in an order that all of them have.
+  std::set<std::vector<int32_t>> GroupsOf(
+      std::span<const std::unique_ptr<DeviceGraph>> graphs) const {
+    std::set<std::vector<int32_t>> groups;
+    for (const auto& graph : graphs) {
+      for (const Node& node : graph->loaded.graph().nodes) {
+        if (!IsCollective(node.op) || CollectiveMembers(node, options_.rank_size) == 1) continue;
+        groups.insert(GroupRanks(node, options_.rank_size));
+      }
+    }
+    return groups;
+  }
+
+  // Only graphs that meet others, and whose shapes are known.
+  Status WarmUp(DeviceGraph& graph) {
+    if (!graph.loaded.has_collectives() || graph.static_plan == nullptr) return OkStatus();
+    std::vector<Tensor> inputs, outputs;
+    for (const TensorInfo& info : graph.loaded.signature().inputs) {
+      inputs.emplace_back(info.dtype, info.shape);
+      std::memset(inputs.back().mutable_data(), 0, inputs.back().byte_size());
+    }
+    return graph.static_plan->Run(stream_, workspace_, inputs, {}, wait_, &outputs);
+  }
 
   Result<std::shared_ptr<Plan>> MakePlan(DeviceGraph& graph, std::span<const TensorInfo> infos) {
     const PlanOptions options{options_.precision, options_.rank_size};
@@ -101,8 +154,10 @@ class DeviceState {
 
   const AscendExecutorOptions options_;
   const std::unique_ptr<Device> device_;
+  WaitFor wait_;
   Stream stream_;
   Workspace workspace_;
+  std::shared_ptr<GroupLink> link_;  // Of the epoch; null outside of one.
   Collectives collectives_;
 };
 
@@ -132,6 +187,19 @@ class AscendExecutor::Impl {
     PIPESERVE_RETURN_IF_ERROR(graph.loaded.CheckInputs(inputs));
     return thread_.Do([&] { return state_->Run(graph, inputs, context.places, outputs); },
                       context.deadline);
+  }
+
+  Status LeaveGroup() {
+    return thread_.Do([this] {
+      state_->LeaveGroup();
+      return OkStatus();
+    });
+  }
+
+  Result<std::shared_ptr<Communicator>> JoinGroup(std::shared_ptr<Communicator> communicator) {
+    const auto link = std::make_shared<GroupLink>(std::move(communicator));
+    PIPESERVE_RETURN_IF_ERROR(thread_.Do([&] { return state_->JoinGroup(link, graphs_); }));
+    return std::shared_ptr<Communicator>(link);
   }
 
   const std::vector<std::unique_ptr<DeviceGraph>>& graphs() const { return graphs_; }
@@ -184,6 +252,13 @@ Status AscendExecutor::Run(GraphId graph, std::span<const Tensor> inputs,
     return DeadlineExceeded(StrCat("the deadline passed before graph ", graph, " ran"));
   }
   return impl_->Run(*impl_->graphs()[static_cast<size_t>(graph)], inputs, context, outputs);
+}
+
+void AscendExecutor::LeaveGroup() { (void)impl_->LeaveGroup(); }  // Never refused.
+
+Result<std::shared_ptr<Communicator>> AscendExecutor::JoinGroup(
+    std::shared_ptr<Communicator> communicator) {
+  return impl_->JoinGroup(std::move(communicator));
 }
 
 }  // namespace pipeserve::ascend

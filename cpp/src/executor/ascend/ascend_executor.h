@@ -8,7 +8,7 @@
 #include "executor/ascend/device.h"
 #include "executor/ascend/library.h"
 #include "executor/ascend/product.h"
-#include "executor/executor.h"
+#include "executor/rank_executor.h"
 
 namespace pipeserve::ascend {
 
@@ -24,9 +24,11 @@ struct AscendExecutorOptions {
 // Weights stay on the device, as does the memory of every graph; a call copies its inputs there and
 // its outputs back. One call runs at a time, the others wait in order.
 //
+// Graphs meet other ranks through HCCL; the communicator of the host only brings them together.
+//
 // When a call outlives its limit or the device fails, the device is lost to this process: every
 // later call returns kUnavailable. Whoever runs the process restarts it.
-class AscendExecutor final : public Executor {
+class AscendExecutor final : public RankExecutor {
  public:
   // Errors: kFailedPrecondition (no runtime, no such device, a precision that it has not),
   // kInvalidArgument, kUnimplemented (an operator or data type that the device has not),
@@ -39,6 +41,10 @@ class AscendExecutor final : public Executor {
   const GraphSignature& signature(GraphId graph) const override;
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;
+  void LeaveGroup() override;
+  // Also runs every graph that meets others once, because the first time takes long.
+  Result<std::shared_ptr<Communicator>> JoinGroup(
+      std::shared_ptr<Communicator> communicator) override;
 
  private:
   class Impl;

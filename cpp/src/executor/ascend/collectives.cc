@@ -117,6 +117,12 @@ HcclGroup::~HcclGroup() {
   (void)PIPESERVE_ACL(*device_, HcclCommDestroy, comm_);
 }
 
+std::vector<int32_t> GroupRanks(const Node& node, int rank_size) {
+  std::vector<int32_t> ranks = std::get<CollectiveAttributes>(node.attributes).ranks;
+  if (static_cast<int>(ranks.size()) == rank_size) ranks.clear();
+  return ranks;
+}
+
 void Collectives::Add(std::vector<int32_t> ranks, HcclGroup group) {
   groups_.insert_or_assign(std::move(ranks), std::move(group));
 }

@@ -10,7 +10,7 @@
 #include "executor/ascend/device.h"
 #include "executor/ascend/step.h"
 #include "executor/ascend/view.h"
-#include "executor/communicator.h"
+#include "graph/graph.h"
 
 namespace pipeserve::ascend {
 
@@ -36,6 +36,9 @@ class HcclGroup {
   Device* device_ = nullptr;
   abi::Comm* comm_ = nullptr;
 };
+
+// The ranks of a node's group; none stands for all, whether the file lists them or not.
+std::vector<int32_t> GroupRanks(const Node& node, int rank_size);
 
 // The groups of one epoch, by their ranks; all ranks of the servable under no ranks at all.
 class Collectives {

@@ -39,6 +39,9 @@ class Device {
   // The worst that calls have said of the device so far.
   Health health() const { return health_; }
 
+  // Work may be left on it that nobody waits for.
+  void Suspect() { health_ = Worse(health_, Health::kSuspect); }
+
   // The Status of a call of `function` that has just returned `code`; see PIPESERVE_ACL.
   Status Check(const char* function, abi::AclCode code);
   Status Check(const char* function, abi::HcclCode code);

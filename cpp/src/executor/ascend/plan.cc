@@ -16,11 +16,11 @@ Result<std::unique_ptr<Plan>> Plan::Build(Device& device, const Graph& graph,
 }
 
 Status Plan::Run(Stream& stream, Workspace& workspace, std::span<const Tensor> inputs,
-                 std::span<const Buffer> places, std::chrono::milliseconds limit,
+                 std::span<const Buffer> places, const WaitFor& wait,
                  std::vector<Tensor>* outputs) {
   const Status enqueued = Enqueue(stream, workspace, inputs);
   // Also after a failure: what has been enqueued works on memory that the next call writes to.
-  const Status done = stream.Synchronize(limit);
+  const Status done = stream.Synchronize(wait);
   PIPESERVE_RETURN_IF_ERROR(enqueued);
   PIPESERVE_RETURN_IF_ERROR(done);
   std::vector<Tensor> made;

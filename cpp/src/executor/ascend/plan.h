@@ -2,7 +2,6 @@
 // the operators that compute them.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <span>
 #include <vector>
@@ -43,12 +42,10 @@ class Plan {
                                              const Weights& weights, Collectives* collectives,
                                              const PlanOptions& options);
 
-  // `inputs` have the byte sizes of the infos. `outputs` is replaced on success. Errors:
-  // kDeadlineExceeded (it was not done within `limit`, and may still run: the device is suspect),
-  // those of the runtime.
+  // `inputs` have the byte sizes of the infos. `outputs` is replaced on success. Errors: those
+  // of Stream::Synchronize() and of the runtime.
   Status Run(Stream& stream, Workspace& workspace, std::span<const Tensor> inputs,
-             std::span<const Buffer> places, std::chrono::milliseconds limit,
-             std::vector<Tensor>* outputs);
+             std::span<const Buffer> places, const WaitFor& wait, std::vector<Tensor>* outputs);
 
  private:
   friend class PlanBuilder;

@@ -279,13 +279,10 @@ Status PlanBuilder::AddCollective(const Node& node) {
   if (collectives_ == nullptr) {
     return InvalidArgument("it runs over several ranks, and this servable has one");
   }
-  // All ranks under one name, whether the file lists them or not.
-  std::vector<int32_t> ranks = std::get<CollectiveAttributes>(node.attributes).ranks;
-  if (static_cast<int>(ranks.size()) == options_.rank_size) ranks.clear();
   PIPESERVE_ASSIGN_OR_RETURN(Place from, Whole(node.inputs[0], PlaceOf(node.inputs[0])));
   const auto make = node.op == OpType::kAllReduce ? &MakeAllReduce : &MakeAllGather;
   Add({std::move(from), PlaceNew(node.outputs[0])},
-      [this, make, ranks = std::move(ranks)](std::span<const View> views) {
+      [this, make, ranks = GroupRanks(node, options_.rank_size)](std::span<const View> views) {
         return make(device_, *collectives_, ranks, views[0], views[1]);
       });
   return OkStatus();

@@ -5,8 +5,12 @@
 #include <limits>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace pipeserve::ascend {
 namespace {
+
+constexpr std::chrono::milliseconds kLook{50};
 
 // Shorter launches for memory, and a wait that polls.
 constexpr uint32_t kFlags = abi::kStreamFastLaunch | abi::kStreamFastSync;
@@ -43,8 +47,19 @@ Stream::~Stream() {
   (void)PIPESERVE_ACL(*device_, aclrtDestroyStream, handle_);
 }
 
-Status Stream::Synchronize(std::chrono::milliseconds limit) {
-  return PIPESERVE_ACL(*device_, aclrtSynchronizeStreamWithTimeout, handle_, ToLimit(limit));
+// In short waits, because nothing wakes one of the runtime's when a peer is gone.
+Status Stream::Synchronize(const WaitFor& wait) {
+  const Deadline deadline = Deadline::After(wait.limit);
+  while (true) {
+    const abi::AclCode code =
+        device_->acl().aclrtSynchronizeStreamWithTimeout(handle_, ToLimit(kLook));
+    if (!IsTimeOut(code) || deadline.HasPassed()) {
+      return device_->Check("aclrtSynchronizeStreamWithTimeout", code);
+    }
+    if (wait.given_up == nullptr || !wait.given_up->raised()) continue;
+    device_->Suspect();
+    return Unavailable("the group of ranks has ended while this one waited for others");
+  }
 }
 
 Status Stream::CopyToDevice(std::byte* to, const std::byte* from, size_t bytes) {

@@ -4,10 +4,17 @@
 #include <chrono>
 #include <cstddef>
 
+#include "base/cancel_token.h"
 #include "executor/ascend/device.h"
 #include "pipeserve/status.h"
 
 namespace pipeserve::ascend {
+
+// How long work on the device is waited for.
+struct WaitFor {
+  std::chrono::milliseconds limit{30'000};
+  const CancelToken* given_up = nullptr;  // Raised when the ranks that it meets are gone.
+};
 
 class Stream {
  public:
@@ -20,9 +27,10 @@ class Stream {
 
   abi::Stream* handle() const { return handle_; }
 
-  // What has been enqueued is done, or why it failed. Errors: kDeadlineExceeded (it may still run:
-  // the device is suspect from now on), those of the runtime.
-  Status Synchronize(std::chrono::milliseconds limit);
+  // What has been enqueued is done, or why it failed. Errors: kDeadlineExceeded and kUnavailable
+  // (given up; what was enqueued may still run, so the device is suspect from now on), those of the
+  // runtime.
+  Status Synchronize(const WaitFor& wait);
 
   // `from` or `to`, whichever is the host's, is pinned and stays as it is until the stream is
   // through.

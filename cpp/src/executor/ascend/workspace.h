@@ -1,7 +1,6 @@
 // The scratch memory that operators of one stream share: they run one after the other.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 
 #include "executor/ascend/memory.h"
@@ -11,13 +10,13 @@ namespace pipeserve::ascend {
 
 class Workspace {
  public:
-  Workspace(Device& device, Stream& stream, std::chrono::milliseconds limit)
-      : device_(device), stream_(stream), limit_(limit) {}
+  Workspace(Device& device, Stream& stream, const WaitFor& wait)
+      : device_(device), stream_(stream), wait_(wait) {}
 
   // At least `size` bytes; null for none. Waits for the stream when it has to grow.
   Result<std::byte*> Ensure(size_t size) {
     if (size > block_.size()) {
-      PIPESERVE_RETURN_IF_ERROR(stream_.Synchronize(limit_));
+      PIPESERVE_RETURN_IF_ERROR(stream_.Synchronize(wait_));
       block_ = DeviceBlock();
       PIPESERVE_ASSIGN_OR_RETURN(block_, DeviceBlock::Allocate(device_, size));
     }
@@ -29,7 +28,7 @@ class Workspace {
  private:
   Device& device_;
   Stream& stream_;
-  const std::chrono::milliseconds limit_;
+  const WaitFor& wait_;
   DeviceBlock block_;
 };
 

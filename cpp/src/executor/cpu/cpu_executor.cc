@@ -129,8 +129,12 @@ int64_t CpuExecutor::copied_inputs() const {
   return copies;
 }
 
-void CpuExecutor::SetCommunicator(std::shared_ptr<Communicator> communicator) {
-  impl_->turn_.Set(std::move(communicator));
+void CpuExecutor::LeaveGroup() { impl_->turn_.Set(nullptr); }
+
+Result<std::shared_ptr<Communicator>> CpuExecutor::JoinGroup(
+    std::shared_ptr<Communicator> communicator) {
+  impl_->turn_.Set(communicator);
+  return communicator;
 }
 
 }  // namespace pipeserve

@@ -6,7 +6,7 @@
 
 #include "executor/communicator.h"
 #include "executor/cpu/kernels.h"
-#include "executor/executor.h"
+#include "executor/rank_executor.h"
 
 namespace pipeserve {
 
@@ -23,7 +23,7 @@ struct CpuExecutorOptions {
 // dimensions is planned again when a call brings shapes it has not seen (a few plans are kept).
 // Calls of different threads run side by side, each in a workspace of its own; a graph with
 // collectives is run by one thread at a time (the caller sees to the order among ranks).
-class CpuExecutor final : public Executor {
+class CpuExecutor final : public RankExecutor {
  public:
   // Errors: kInvalidArgument (see also kernels::ChooseKernels()), kUnimplemented (a data type that
   // an operator has no kernel for).
@@ -41,9 +41,10 @@ class CpuExecutor final : public Executor {
   // element size.
   int64_t copied_inputs() const;
 
-  // Gives the executor a new communicator, e.g. for a new epoch. No call may be running. Until a
-  // graph that needs one has it, its calls return kUnavailable.
-  void SetCommunicator(std::shared_ptr<Communicator> communicator);
+  void LeaveGroup() override;
+  // Never fails.
+  Result<std::shared_ptr<Communicator>> JoinGroup(
+      std::shared_ptr<Communicator> communicator) override;
 
  private:
   class Impl;

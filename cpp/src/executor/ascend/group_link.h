@@ -1,0 +1,50 @@
+// How ranks on devices find each other, and hear that the epoch is over.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/cancel_token.h"
+#include "executor/ascend/collectives.h"
+#include "executor/communicator.h"
+
+namespace pipeserve::ascend {
+
+// A communicator of the host, by which ranks agree; what they compute goes from device to device.
+// Aborting it gives up the waits of the device as well.
+class GroupLink final : public Communicator {
+ public:
+  explicit GroupLink(std::shared_ptr<Communicator> host) : host_(std::move(host)) {}
+
+  // Raised by Abort().
+  const CancelToken& given_up() const { return given_up_; }
+
+  int rank() const override { return host_->rank(); }
+  int size() const override { return host_->size(); }
+  Status AllReduceSum(std::span<const int32_t> ranks, DataType dtype, const void* input,
+                      void* output, size_t count, Deadline deadline) override {
+    return host_->AllReduceSum(ranks, dtype, input, output, count, deadline);
+  }
+  Status AllGather(std::span<const int32_t> ranks, const void* input, size_t bytes, void* output,
+                   Deadline deadline) override {
+    return host_->AllGather(ranks, input, bytes, output, deadline);
+  }
+  void Abort(Status reason) override {
+    given_up_.Raise();
+    host_->Abort(std::move(reason));
+  }
+
+ private:
+  const std::shared_ptr<Communicator> host_;
+  CancelToken given_up_;
+};
+
+// Joins the group of `ranks` (none: all), of which the first makes what the others find it by. All
+// members at once, and all groups that two ranks share in the same order.
+// Errors: those of the link and of HCCL.
+Result<HcclGroup> JoinGroup(Device& device, Communicator& link, std::span<const int32_t> ranks,
+                            Deadline deadline);
+
+}  // namespace pipeserve::ascend
