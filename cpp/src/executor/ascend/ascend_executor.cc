@@ -139,7 +139,7 @@ class DeviceState {
     const PlanOptions options{options_.precision, options_.rank_size};
     PIPESERVE_ASSIGN_OR_RETURN(
         std::unique_ptr<Plan> plan,
-        Plan::Build(*device_, graph.loaded.graph(), infos, graph.weights, &collectives_, options));
+        Plan::Build(*device_, graph.loaded.graph(), infos, graph.weights, collectives_, options));
     return std::shared_ptr<Plan>(std::move(plan));
   }
 

@@ -46,7 +46,7 @@ View WithDims(View view, const Shape& wanted) {
 }  // namespace
 
 PlanBuilder::PlanBuilder(Device& device, const Graph& graph, std::span<const TensorInfo> infos,
-                         const Weights& weights, Collectives* collectives,
+                         const Weights& weights, const Collectives& collectives,
                          const PlanOptions& options, Plan* plan)
     : device_(device),
       graph_(graph),
@@ -276,14 +276,11 @@ Status PlanBuilder::AddCollective(const Node& node) {
     PlaceOf(node.outputs[0]) = PlaceOf(node.inputs[0]);
     return OkStatus();
   }
-  if (collectives_ == nullptr) {
-    return InvalidArgument("it runs over several ranks, and this servable has one");
-  }
   PIPESERVE_ASSIGN_OR_RETURN(Place from, Whole(node.inputs[0], PlaceOf(node.inputs[0])));
   const auto make = node.op == OpType::kAllReduce ? &MakeAllReduce : &MakeAllGather;
   Add({std::move(from), PlaceNew(node.outputs[0])},
       [this, make, ranks = GroupRanks(node, options_.rank_size)](std::span<const View> views) {
-        return make(device_, *collectives_, ranks, views[0], views[1]);
+        return make(device_, collectives_, ranks, views[0], views[1]);
       });
   return OkStatus();
 }
@@ -352,22 +349,17 @@ Status PlanBuilder::MakeSteps() {
     PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<Step> step, pending.make(views));
     plan_->steps_.push_back(std::move(step));
   }
-  size_t staged = 0;
   const auto port = [&](const TensorInfo& info, const Place& place) {
-    const auto bytes = static_cast<size_t>(info.byte_size());
-    Port made{info, bytes, staged, resolve(place).data};
-    staged += RoomFor(bytes);
-    return made;
+    return Port{info, resolve(place).data, static_cast<size_t>(info.byte_size())};
   };
+  std::vector<Port> inputs, outputs;
   for (size_t i = 0; i < graph_.inputs.size(); ++i) {
-    plan_->inputs_.push_back(port(Info(graph_.inputs[i]), input_places_[i]));
+    inputs.push_back(port(Info(graph_.inputs[i]), input_places_[i]));
   }
   for (size_t i = 0; i < graph_.outputs.size(); ++i) {
-    plan_->outputs_.push_back(port(Info(graph_.outputs[i]), output_places_[i]));
+    outputs.push_back(port(Info(graph_.outputs[i]), output_places_[i]));
   }
-  if (staged == 0) return OkStatus();
-  PIPESERVE_ASSIGN_OR_RETURN(plan_->staging_, PinnedBlock::Allocate(device_, staged));
-  return OkStatus();
+  return plan_->SetPorts(device_, std::move(inputs), std::move(outputs));
 }
 
 }  // namespace pipeserve::ascend

@@ -17,7 +17,7 @@ namespace pipeserve::ascend {
 class PlanBuilder {
  public:
   PlanBuilder(Device& device, const Graph& graph, std::span<const TensorInfo> infos,
-              const Weights& weights, Collectives* collectives, const PlanOptions& options,
+              const Weights& weights, const Collectives& collectives, const PlanOptions& options,
               Plan* plan);
   Status Build();
 
@@ -74,7 +74,7 @@ class PlanBuilder {
   const Graph& graph_;
   const std::span<const TensorInfo> infos_;
   const Weights& weights_;
-  Collectives* const collectives_;
+  const Collectives& collectives_;
   const PlanOptions options_;
   Plan* const plan_;
 
