@@ -3,6 +3,8 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
+#include <variant>
 #include <vector>
 
 #include "executor/ascend/device.h"
@@ -21,6 +23,9 @@ struct AscendExecutorOptions {
   std::chrono::milliseconds call_limit{30'000};
 };
 
+// A graph, or the path of a model that was compiled for the device (.om).
+using AscendModel = std::variant<Graph, std::string>;
+
 // Weights stay on the device, as does the memory of every graph; a call copies its inputs there and
 // its outputs back. One call runs at a time, the others wait in order.
 //
@@ -33,7 +38,7 @@ class AscendExecutor final : public RankExecutor {
   // Errors: kFailedPrecondition (no runtime, no such device, a precision that it has not),
   // kInvalidArgument, kUnimplemented (an operator or data type that the device has not),
   // kResourceExhausted, those of the runtime.
-  static Result<std::unique_ptr<AscendExecutor>> Create(std::vector<Graph> graphs,
+  static Result<std::unique_ptr<AscendExecutor>> Create(std::vector<AscendModel> models,
                                                         const AscendExecutorOptions& options);
   ~AscendExecutor() override;
 
