@@ -23,8 +23,11 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --server ADDRESS     where the server waits for agents, "ip:port"
   --rank N             this agent's rank (default: $RANK_ID)
   --rank-size N        ranks of the servable (default: 1)
+  --device KIND        cpu, ascend, or auto (default: ascend where its runtime is found)
   --device-id N        this agent's device (default: $DEVICE_ID, else 0)
-  --model FILE         a model file; the n-th one is subgraph n
+  --precision HOW      of float32 MatMul on Ascend: strict (default), hf32 or fp16
+  --deterministic      the same bits for the same inputs on Ascend, at the price of speed
+  --model FILE         a model file; the n-th one is subgraph n; on Ascend also a compiled one, .om
   --group-config FILE  the rank's communication groups
   --listen IP:PORT     where the other ranks reach this one (default: 127.0.0.1:0)
   --threads N          threads of one graph call (default: the cores divided by --local-ranks)
@@ -45,7 +48,10 @@ enum Flag : int {
   kServer = 256,
   kRank,
   kRankSize,
+  kDevice,
   kDeviceId,
+  kPrecision,
+  kDeterministic,
   kModel,
   kGroupConfig,
   kListen,
@@ -64,7 +70,10 @@ constexpr option kOptions[] = {
     {"server", required_argument, nullptr, kServer},
     {"rank", required_argument, nullptr, kRank},
     {"rank-size", required_argument, nullptr, kRankSize},
+    {"device", required_argument, nullptr, kDevice},
     {"device-id", required_argument, nullptr, kDeviceId},
+    {"precision", required_argument, nullptr, kPrecision},
+    {"deterministic", no_argument, nullptr, kDeterministic},
     {"model", required_argument, nullptr, kModel},
     {"group-config", required_argument, nullptr, kGroupConfig},
     {"listen", required_argument, nullptr, kListen},
@@ -118,6 +127,16 @@ Status ParseCollectives(const std::string& text, Collectives* collectives) {
   return OkStatus();
 }
 
+// Sets `*value` to what `parse` makes of `text`.
+template <typename T>
+Status ParseName(const char* flag, const std::string& text, Result<T> (*parse)(std::string_view),
+                 T* value) {
+  Result<T> parsed = parse(text);
+  if (!parsed.ok()) return parsed.status().WithContext(flag);
+  *value = *parsed;
+  return OkStatus();
+}
+
 Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
   switch (flag) {
     case kServer:
@@ -127,6 +146,13 @@ Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
       return ParseNumber("--rank", value, 0, &flags->rank);
     case kRankSize:
       return ParseNumber("--rank-size", value, 1, &flags->rank_size);
+    case kDevice:
+      return ParseName("--device", value, &ParseDeviceKind, &flags->device);
+    case kPrecision:
+      return ParseName("--precision", value, &ascend::ParsePrecision, &flags->precision);
+    case kDeterministic:
+      flags->deterministic = true;
+      return OkStatus();
     case kDeviceId:
       return ParseNumber("--device-id", value, 0, &flags->device_id);
     case kModel:

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "executor/device_choice.h"
 #include "executor/join_collectives.h"
 #include "graph/model_file.h"
 #include "pipeserve/status.h"
@@ -16,7 +17,10 @@ struct AgentFlags {
   std::string server;
   int rank = -1;
   int rank_size = 1;
+  DeviceKind device = DeviceKind::kAuto;
   int device_id = 0;
+  ascend::Precision precision = ascend::Precision::kStrict;
+  bool deterministic = false;
   std::vector<std::string> models;  // Indexed by subgraph.
   std::string group_config;         // Empty: none.
   std::string listen = "127.0.0.1:0";

@@ -17,7 +17,7 @@
 #include "agent_flags.h"
 #include "base/malloc_tuning.h"
 #include "base/str_cat.h"
-#include "executor/cpu/cpu_executor.h"
+#include "executor/device_choice.h"
 #include "executor/gloo_communicator.h"
 #include "executor/join_collectives.h"
 #include "graph/model_file.h"
@@ -74,7 +74,7 @@ Result<std::string> ReadKey(int fd) {
   return std::string(bytes.data(), size);
 }
 
-Result<std::unique_ptr<CpuExecutor>> LoadExecutor(const AgentFlags& flags) {
+Result<std::unique_ptr<RankExecutor>> LoadExecutor(const AgentFlags& flags) {
   ReadOptions options{.decryption = std::nullopt, .groups = {}, .rank_size = flags.rank_size};
   if (flags.key_fd >= 0) {
     Decryption decryption{.key = "", .mode = flags.dec_mode};
@@ -84,16 +84,23 @@ Result<std::unique_ptr<CpuExecutor>> LoadExecutor(const AgentFlags& flags) {
   if (!flags.group_config.empty()) {
     PIPESERVE_ASSIGN_OR_RETURN(options.groups, ReadGroupFile(flags.group_config));
   }
-  std::vector<Graph> graphs;
-  for (const std::string& model : flags.models) {
-    PIPESERVE_ASSIGN_OR_RETURN(Graph graph, ReadMindir(model, options));
+  std::vector<ascend::AscendModel> models;
+  for (const std::string& file : flags.models) {
+    if (file.ends_with(".om")) {
+      models.emplace_back(file);
+      continue;
+    }
+    PIPESERVE_ASSIGN_OR_RETURN(Graph graph, ReadMindir(file, options));
     DropNeedlessGathers(flags.rank, flags.rank_size, &graph);
-    graphs.push_back(std::move(graph));
+    models.emplace_back(std::move(graph));
   }
-  return CpuExecutor::Create(std::move(graphs), {.threads = flags.threads,
-                                                 .communicator = nullptr,
-                                                 .rank_size = flags.rank_size,
-                                                 .kernels = nullptr});
+  RankExecutorOptions executor;
+  executor.kind = flags.device;
+  executor.threads = flags.threads;
+  executor.rank_size = flags.rank_size;
+  executor.ascend.device = {flags.device_id, flags.deterministic};
+  executor.ascend.precision = flags.precision;
+  return MakeRankExecutor(std::move(models), executor);
 }
 
 // Waits for a signal or the launcher's end and stops the session; ends when `done_fd` is readable.
@@ -115,7 +122,7 @@ void WatchForEnd(int signal_fd, int launcher_fd, int done_fd, AgentSession* sess
 }
 
 Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
-  PIPESERVE_ASSIGN_OR_RETURN(const std::unique_ptr<CpuExecutor> executor, LoadExecutor(flags));
+  PIPESERVE_ASSIGN_OR_RETURN(const std::unique_ptr<RankExecutor> executor, LoadExecutor(flags));
   PIPESERVE_ASSIGN_OR_RETURN(const SocketListener listener, SocketListener::Open(flags.listen));
   const auto join_peers = [&](uint64_t epoch, std::span<const std::string> peers,
                               const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
