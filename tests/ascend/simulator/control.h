@@ -1,0 +1,22 @@
+// How tests steer the simulator. Found by dlsym in any of its libraries.
+#pragma once
+
+// Carries out one command and returns its answer, which is valid until the calling thread's next
+// command. An answer that begins with "error: " says what is wrong with the command.
+//
+//   set NAME=VALUE,...      changes settings; see settings.h
+//   fail FUNCTION N [CODE]  the N-th call from now fails; FUNCTION may be *; without a code it
+//   fails
+//                           as that function does when it is out of luck
+//   fail-task N [CODE]      the N-th task of a stream from now fails, which the next wait sees
+//   hang-task N             it hangs
+//   let-go                  what hangs goes on
+//   violations              the broken rules so far, a line each
+//   calls                   how many calls there were
+//   calls FUNCTION          of that function
+//   counts                  "FUNCTION COUNT" lines of all functions that were called
+//   tasks                   how many tasks the streams have begun
+//   live                    what is not destroyed and not freed, a line each
+//   reset                   forgets violations, counts, faults; settings as in the environment
+//   wipe                    ends everything, as if the process had just started
+extern "C" const char* PipeserveSimControl(const char* command);

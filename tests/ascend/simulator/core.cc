@@ -1,0 +1,95 @@
+#include "core.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
+namespace pipeserve::ascend::sim {
+namespace {
+
+std::atomic<int> loaded_version = 0;
+
+std::vector<int> VisibleDevices() {
+  const char* const list = std::getenv("ASCEND_RT_VISIBLE_DEVICES");
+  std::vector<int> devices;
+  std::istringstream text(list == nullptr ? "" : list);
+  for (std::string each; std::getline(text, each, ',');) devices.push_back(std::atoi(each.c_str()));
+  return devices;
+}
+
+}  // namespace
+
+Core& Core::Get() {
+  static Core* const core = new Core;
+  return *core;
+}
+
+Core::Core() { ReadSettings(); }
+
+void Core::ReadSettings() {
+  settings = Settings();
+  const char* const text = std::getenv("PIPESERVE_ASCEND_SIM");
+  const std::string wrong = settings.Apply(text == nullptr ? "" : text);
+  if (!wrong.empty()) {
+    std::fprintf(stderr, "PIPESERVE_ASCEND_SIM: %s\n", wrong.c_str());
+    std::abort();
+  }
+  random.seed(settings.seed);
+}
+
+void Core::Break(const std::string& rule, const std::string& text) {
+  report.Add(rule, text, settings.stop_at_violation);
+}
+
+void Core::DropAll(Lock& lock) {
+  for (const auto& [handle, object] : std::map(objects.live())) {
+    if (object->kind() == Kind::kContext) {
+      std::static_pointer_cast<ContextObject>(object)->default_stream = nullptr;
+    } else if (object->kind() == Kind::kStream) {
+      std::static_pointer_cast<StreamObject>(object)->Abandon(lock);
+    }
+  }
+  objects.Clear();
+  models.clear();
+  devices.clear();
+  device_memory.FreeAll();
+  host_memory.FreeAll();
+}
+
+std::vector<std::string> Core::Live() const {
+  std::vector<std::string> lines;
+  for (const auto& [handle, object] : objects.live()) {
+    if (!object->counted) continue;
+    lines.push_back(std::string("a ") + NameOf(object->kind()) + " of " + object->origin().Text());
+  }
+  const auto add_blocks = [&](const auto& blocks, const char* what) {
+    for (const auto& [address, block] : blocks) {
+      lines.push_back(std::to_string(block->size) + " bytes of " + what + " memory of " +
+                      block->origin.Text());
+    }
+  };
+  add_blocks(device_memory.blocks(), "device");
+  add_blocks(host_memory.blocks(), "pinned");
+  for (const auto& [id, model] : models) lines.push_back("model " + std::to_string(id));
+  return lines;
+}
+
+int Core::PhysicalDevice(int32_t device) const {
+  const std::vector<int> visible = VisibleDevices();
+  if (visible.empty()) return device;
+  return static_cast<size_t>(device) < visible.size() ? visible[static_cast<size_t>(device)] : -1;
+}
+
+uint32_t Core::DeviceCount() const {
+  const std::vector<int> visible = VisibleDevices();
+  return visible.empty() ? settings.devices : static_cast<uint32_t>(visible.size());
+}
+
+int LoadedVersion() { return loaded_version; }
+
+}  // namespace pipeserve::ascend::sim
+
+// Each library calls this when it is loaded.
+extern "C" __attribute__((visibility("default"))) void PipeserveSimSetVersion(int minor) {
+  pipeserve::ascend::sim::loaded_version = minor;
+}

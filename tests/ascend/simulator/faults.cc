@@ -1,0 +1,33 @@
+#include "faults.h"
+
+namespace pipeserve::ascend::sim {
+
+void Faults::FailCall(std::optional<Function> function, uint64_t nth, int32_t code) {
+  call_faults_.push_back({function, nth, code});
+}
+
+void Faults::FailTask(uint64_t nth, int32_t code) {
+  task_faults_.push_back({std::nullopt, nth, code});
+}
+
+std::optional<int32_t> Faults::NextCall(Function function) {
+  ++calls_;
+  ++by_function_[static_cast<int>(function)];
+  return Next(call_faults_, function);
+}
+
+std::optional<int32_t> Faults::NextTask() {
+  ++tasks_;
+  return Next(task_faults_, std::nullopt);
+}
+
+std::optional<int32_t> Faults::Next(std::vector<Fault>& faults, std::optional<Function> function) {
+  std::optional<int32_t> code;
+  for (Fault& fault : faults) {
+    if (fault.left == 0 || (fault.function.has_value() && fault.function != function)) continue;
+    if (--fault.left == 0) code = fault.code;
+  }
+  return code;
+}
+
+}  // namespace pipeserve::ascend::sim

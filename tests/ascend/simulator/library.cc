@@ -1,0 +1,71 @@
+// One library as a release of CANN has it: the functions of some groups that its version knows,
+// each of which jumps to the one of that name in the simulator. A jump leaves the stack as it is,
+// so that the simulator sees the caller.
+//
+// PIPESERVE_SIM_VERSION: the minor version of ACL. PIPESERVE_SIM_<GROUP>: 1 for each group that the
+// library has.
+#include "executor/ascend/abi.h"
+
+// In the assembler, where the entry of the next function lies in PipeserveSimFunctions.
+#define PIPESERVE_NEXT ".set pipeserve_sim_entry, pipeserve_sim_entry + 8\n"
+
+#if defined(__x86_64__)
+#define PIPESERVE_JUMP                                \
+  "movq PipeserveSimFunctions@GOTPCREL(%rip), %r11\n" \
+  "jmp *pipeserve_sim_entry(%r11)\n"
+#elif defined(__aarch64__)
+#define PIPESERVE_JUMP                                \
+  "adrp x16, :got:PipeserveSimFunctions\n"            \
+  "ldr x16, [x16, :got_lo12:PipeserveSimFunctions]\n" \
+  "ldr x16, [x16, #pipeserve_sim_entry]\n"            \
+  "br x16\n"
+#else
+#error "the simulator knows no jump for this processor"
+#endif
+
+// Assembled where the group and the version say so.
+#define PIPESERVE_EXPORT(group, name, since)                                                 \
+  ".if " #group " && " #since                                                                \
+  " <= pipeserve_sim_version\n"                                                              \
+  ".globl " #name "\n.type " #name ", %function\n" #name ":\n" PIPESERVE_JUMP ".size " #name \
+  ", . - " #name "\n.endif\n" PIPESERVE_NEXT
+
+#define PIPESERVE_RUNTIME(name, since, ...) PIPESERVE_EXPORT(pipeserve_sim_runtime, name, since)
+#define PIPESERVE_MODEL(name, since, ...) PIPESERVE_EXPORT(pipeserve_sim_model, name, since)
+#define PIPESERVE_META(name, since, ...) PIPESERVE_EXPORT(pipeserve_sim_meta, name, since)
+#define PIPESERVE_NN(name, since, ...) PIPESERVE_EXPORT(pipeserve_sim_nn, name, since)
+#define PIPESERVE_MATH(name, since, ...) PIPESERVE_EXPORT(pipeserve_sim_math, name, since)
+#define PIPESERVE_COMM(name, since, ...) PIPESERVE_EXPORT(pipeserve_sim_comm, name, since)
+#define PIPESERVE_COLLECTIVES(name, since, ...) \
+  PIPESERVE_EXPORT(pipeserve_sim_collectives, name, since)
+
+#define PIPESERVE_TEXT_OF(value) #value
+#define PIPESERVE_TEXT(value) PIPESERVE_TEXT_OF(value)
+#define PIPESERVE_SET(symbol, value) ".set " #symbol ", " PIPESERVE_TEXT(value) "\n"
+
+// In the order of the table.
+// clang-format off
+asm(".text\n"
+    PIPESERVE_SET(pipeserve_sim_entry, 0)
+    PIPESERVE_SET(pipeserve_sim_version, PIPESERVE_SIM_VERSION)
+    PIPESERVE_SET(pipeserve_sim_runtime, PIPESERVE_SIM_RUNTIME)
+    PIPESERVE_SET(pipeserve_sim_model, PIPESERVE_SIM_MODEL)
+    PIPESERVE_SET(pipeserve_sim_meta, PIPESERVE_SIM_META)
+    PIPESERVE_SET(pipeserve_sim_nn, PIPESERVE_SIM_NN)
+    PIPESERVE_SET(pipeserve_sim_math, PIPESERVE_SIM_MATH)
+    PIPESERVE_SET(pipeserve_sim_comm, PIPESERVE_SIM_COMM)
+    PIPESERVE_SET(pipeserve_sim_collectives, PIPESERVE_SIM_COLLECTIVES)
+    PIPESERVE_ASCEND_RUNTIME(PIPESERVE_RUNTIME)
+    PIPESERVE_ASCEND_MODEL(PIPESERVE_MODEL)
+    PIPESERVE_ASCEND_META(PIPESERVE_META)
+    PIPESERVE_ASCEND_NN_OPS(PIPESERVE_NN)
+    PIPESERVE_ASCEND_MATH_OPS(PIPESERVE_MATH)
+    PIPESERVE_ASCEND_COMM(PIPESERVE_COMM)
+    PIPESERVE_ASCEND_COLLECTIVES(PIPESERVE_COLLECTIVES));
+// clang-format on
+
+extern "C" void PipeserveSimSetVersion(int minor);
+
+__attribute__((constructor)) static void SetVersion() {
+  PipeserveSimSetVersion(PIPESERVE_SIM_VERSION);
+}
