@@ -33,23 +33,28 @@ function(pipeserve_add_layer name)
   set_property(GLOBAL APPEND PROPERTY PIPESERVE_LAYERS ${name})
 endfunction()
 
-# pipeserve_add_test(LAYER SOURCES ... [LAYERS more...])
+# pipeserve_add_test(LAYER [PART name] SOURCES ... [LAYERS more...])
 #
-# The tests of one layer as one program, linked with the layers below it.
+# The tests of one layer, or of a part of it that needs a process of its own, as one program,
+# linked with the layers below it.
 function(pipeserve_add_test layer)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LAYERS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "" "PART" "SOURCES;LAYERS;LIBRARIES" ${ARGN})
+  set(program pipeserve_${layer}_test)
+  if(ARG_PART)
+    set(program pipeserve_${layer}_${ARG_PART}_test)
+  endif()
   list(TRANSFORM ARG_SOURCES PREPEND ${layer}/)
-  add_executable(pipeserve_${layer}_test ${ARG_SOURCES})
-  set_target_properties(pipeserve_${layer}_test PROPERTIES ENABLE_EXPORTS ON)  # Names in stacks.
-  target_include_directories(pipeserve_${layer}_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  add_executable(${program} ${ARG_SOURCES})
+  set_target_properties(${program} PROPERTIES ENABLE_EXPORTS ON)  # Names in stacks.
+  target_include_directories(${program} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   # Object libraries hand on their objects only to direct users, so every layer is named.
   foreach(each IN LISTS ARG_LAYERS ITEMS ${layer})
-    target_link_libraries(pipeserve_${layer}_test PRIVATE pipeserve_${each})
+    target_link_libraries(${program} PRIVATE pipeserve_${each})
   endforeach()
-  target_compile_options(pipeserve_${layer}_test PRIVATE $<$<CONFIG:Release>:-O0>)
-  target_link_libraries(pipeserve_${layer}_test PRIVATE ${ARG_LIBRARIES}
+  target_compile_options(${program} PRIVATE $<$<CONFIG:Release>:-O0>)
+  target_link_libraries(${program} PRIVATE ${ARG_LIBRARIES}
                         pipeserve_test_main)
-  gtest_discover_tests(pipeserve_${layer}_test DISCOVERY_TIMEOUT 60
+  gtest_discover_tests(${program} DISCOVERY_TIMEOUT 60
                        WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
                        PROPERTIES TIMEOUT 150)
 endfunction()

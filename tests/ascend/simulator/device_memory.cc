@@ -100,7 +100,7 @@ void DeviceMemory::Free(const std::shared_ptr<Block>& block) {
 }
 
 void DeviceMemory::FreeAll() {
-  while (!live_.empty()) Free(live_.begin()->second);
+  while (!live_.empty()) Free(std::shared_ptr(live_.begin()->second));
 }
 
 bool DeviceMemory::IsDeviceAddress(const void* address) const {

@@ -113,7 +113,7 @@ HcclGroup& HcclGroup::operator=(HcclGroup&& other) noexcept {
 }
 
 HcclGroup::~HcclGroup() {
-  if (comm_ == nullptr || device_->health() != Health::kHealthy) return;
+  if (comm_ == nullptr || device_->is_abandoned()) return;
   (void)PIPESERVE_ACL(*device_, HcclCommDestroy, comm_);
 }
 

@@ -58,7 +58,7 @@ Status Device::Take(const DeviceOptions& options) {
 }
 
 Status Device::Close() {
-  if (health_ == Health::kDead) return OkStatus();
+  if (is_abandoned()) return OkStatus();
   Status first;
   const auto note = [&first](Status status) {
     if (first.ok()) first = std::move(status);

@@ -25,7 +25,7 @@ class Device {
   static Result<std::unique_ptr<Device>> Open(std::shared_ptr<const Library> library,
                                               const DeviceOptions& options);
   // Ends it, after everything that was made with it: never from a destructor, because the runtime
-  // must not be finalised while the process exits. A dead device is left as it is.
+  // must not be finalised while the process exits. Does nothing when it is abandoned.
   Status Close();
 
   const abi::Functions& acl() const { return library_->functions(); }
@@ -42,6 +42,11 @@ class Device {
   // Work may be left on it that nobody waits for.
   void Suspect() { health_ = Worse(health_, Health::kSuspect); }
 
+  // Work may go on for ever: from now on what is on the device stays there until the process ends.
+  void Abandon() { abandoned_ = true; }
+  // Whether what is on the device can be given back. That of a dead one cannot.
+  bool is_abandoned() const { return abandoned_ || health_ == Health::kDead; }
+
   // The Status of a call of `function` that has just returned `code`; see PIPESERVE_ACL.
   Status Check(const char* function, abi::AclCode code);
   Status Check(const char* function, abi::HcclCode code);
@@ -56,6 +61,7 @@ class Device {
   Version version_;
   Product product_;
   Health health_ = Health::kHealthy;
+  bool abandoned_ = false;
   bool initialized_ = false;  // By this, and not by another library of the process.
   int32_t taken_ = -1;        // The device that was set.
   abi::Context* context_ = nullptr;

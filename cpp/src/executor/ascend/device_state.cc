@@ -8,6 +8,12 @@
 
 namespace pipeserve::ascend {
 
+namespace {
+
+constexpr std::chrono::seconds kLastWait{2};
+
+}  // namespace
+
 Result<std::unique_ptr<DeviceState>> DeviceState::Open(const LibraryOptions& library,
                                                        const DeviceOptions& device,
                                                        std::chrono::milliseconds call_limit,
@@ -33,6 +39,9 @@ Status DeviceState::Load() {
 }
 
 Status DeviceState::Close() {
+  // What was given up may still run, and then uses what would be freed here.
+  const Status last = stream_.Synchronize({kLastWait, nullptr});
+  if (last.code() == StatusCode::kDeadlineExceeded) device_->Abandon();
   for (const auto& model : models_) model->Unload();
   LeaveGroup();
   workspace_.Free();

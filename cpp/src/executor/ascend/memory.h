@@ -11,8 +11,7 @@
 namespace pipeserve::ascend {
 
 // A block that its owner gives back. Only when no work that uses it can be in flight any more: the
-// runtime does not wait. On a device that is not healthy it is left alone, because it may be in
-// use.
+// runtime does not wait. On an abandoned device it stays.
 template <typename Kind>
 class Block {
  public:
@@ -33,7 +32,7 @@ class Block {
     return *this;
   }
   ~Block() {
-    if (data_ != nullptr && device_->health() == Health::kHealthy) Kind::Free(*device_, data_);
+    if (data_ != nullptr && !device_->is_abandoned()) Kind::Free(*device_, data_);
   }
 
   std::byte* data() const { return static_cast<std::byte*>(data_); }

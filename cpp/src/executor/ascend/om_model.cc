@@ -199,7 +199,7 @@ OmModel::~OmModel() {
   from_ = Dataset();
   to_ = Dataset();
   if (desc_ != nullptr) (void)PIPESERVE_ACL(device_, aclmdlDestroyDesc, desc_);
-  if (loaded_ && device_.health() == Health::kHealthy) {
+  if (loaded_ && !device_.is_abandoned()) {
     (void)PIPESERVE_ACL(device_, aclmdlUnload, id_);
   }
 }

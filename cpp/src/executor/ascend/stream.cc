@@ -43,12 +43,13 @@ Stream& Stream::operator=(Stream&& other) noexcept {
 
 // Whoever waited for nothing must not destroy it: a stream ends when it is through.
 Stream::~Stream() {
-  if (handle_ == nullptr || device_->health() != Health::kHealthy) return;
+  if (handle_ == nullptr || device_->is_abandoned()) return;
   (void)PIPESERVE_ACL(*device_, aclrtDestroyStream, handle_);
 }
 
 // In short waits, because nothing wakes one of the runtime's when a peer is gone.
 Status Stream::Synchronize(const WaitFor& wait) {
+  if (handle_ == nullptr) return OkStatus();
   const Deadline deadline = Deadline::After(wait.limit);
   while (true) {
     const abi::AclCode code =

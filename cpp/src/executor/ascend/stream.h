@@ -27,9 +27,9 @@ class Stream {
 
   abi::Stream* handle() const { return handle_; }
 
-  // What has been enqueued is done, or why it failed. Errors: kDeadlineExceeded and kUnavailable
-  // (given up; what was enqueued may still run, so the device is suspect from now on), those of the
-  // runtime.
+  // What has been enqueued, if anything, is done, or why it failed. Errors: kDeadlineExceeded and
+  // kUnavailable (given up; what was enqueued may still run, so the device is suspect from now on),
+  // those of the runtime.
   Status Synchronize(const WaitFor& wait);
 
   // `from` or `to`, whichever is the host's, is pinned and stays as it is until the stream is
