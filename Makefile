@@ -13,7 +13,7 @@ SOURCE_DIRS := python tests tools examples benchmarks
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan clean
+.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan docs docs-serve clean
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
@@ -23,6 +23,7 @@ help:
 	@echo "make format    rewrite the sources in the project's format"
 	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
 	@echo "make bench     predict beside its limits, overload, the cost of a call"
+	@echo "make docs      the site, in build/site; make docs-serve shows it while one writes"
 	@echo "make clean     remove what a build leaves"
 
 demo: install
@@ -76,6 +77,21 @@ asan tsan: $(VENV)/ready
 bench: BUILD_BENCHMARKS := ON
 bench: install
 	$(BIN)/python benchmarks/run.py --json build/bench.json
+
+# A warning, such as a link that leads nowhere, is an error.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+docs docs-serve: $(VENV)/docs-ready
+docs:
+	$(BIN)/mkdocs build --quiet --strict --clean
+	$(BIN)/python tools/check_site.py build/site
+	@echo "The site is in build/site."
+
+docs-serve:
+	$(BIN)/mkdocs serve --strict
+
+$(VENV)/docs-ready: $(VENV)/ready requirements-docs.txt
+	$(BIN)/pip install -q -r requirements-docs.txt
+	touch $@
 
 clean:
 	rm -rf build dist $(VENV)

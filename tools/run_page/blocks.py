@@ -1,0 +1,62 @@
+"""What a Markdown page has its reader do: the fenced blocks, in order."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+RUN = ("console", "python", "pycon")
+_NOT_RUN = re.compile(r"<!--\s*not run:\s*(.+?)\s*-->", re.DOTALL)
+_FILE_NAME = re.compile(r"`([\w./-]+\.\w+)`:$")
+
+
+class PageError(Exception):
+    """A page that does not say what is to be done with one of its blocks."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A fenced block. At most one of ``file`` and ``reason`` is given."""
+
+    line: int
+    language: str
+    text: str
+    file: str | None
+    """The file that holds the text, if the line before the block ends with its name and a colon."""
+    reason: str | None
+    """Why it is not run, from a comment ``<!-- not run: ... -->`` before it."""
+
+
+def _before(tokens: list[Token], index: int) -> tuple[str | None, str | None]:
+    """File name and reason, from what stands right before a block."""
+    if index and tokens[index - 1].type == "html_block":
+        match = _NOT_RUN.fullmatch(tokens[index - 1].content.strip())
+        return None, match and " ".join(match[1].split())
+    if index > 1 and tokens[index - 1].type == "paragraph_close":
+        match = _FILE_NAME.search(tokens[index - 2].content)
+        return match and match[1], None
+    return None, None
+
+
+def _block(tokens: list[Token], index: int) -> Block:
+    token = tokens[index]
+    assert token.map is not None  # Blocks have lines.
+    file, reason = _before(tokens, index)
+    language = token.info.split()[0] if token.info.strip() else ""
+    block = Block(token.map[0] + 1, language, token.content, file, reason)
+    if not (file or reason or language in RUN or language == "text"):
+        raise PageError(
+            f"line {block.line}: a block of '{language}' should run ({', '.join(RUN)}), be plain "
+            "'text', be a file whose name stands before it, or have the comment "
+            "<!-- not run: why --> before it"
+        )
+    return block
+
+
+def read(markdown: str) -> list[Block]:
+    """The blocks of a page. Raises PageError for one of which nobody knows what it is for."""
+    tokens = MarkdownIt("commonmark").parse(markdown)
+    return [_block(tokens, i) for i, token in enumerate(tokens) if token.type == "fence"]
