@@ -10,7 +10,7 @@ from markdown_it.token import Token
 
 RUN = ("console", "python", "pycon")
 _NOT_RUN = re.compile(r"<!--\s*not run:\s*(.+?)\s*-->", re.DOTALL)
-_FILE_NAME = re.compile(r"`([\w./-]+\.\w+)`:$")
+_FILE_NAME = re.compile(r"(Add to )?`([\w./-]+\.\w+)`:$")
 
 
 class PageError(Exception):
@@ -26,27 +26,33 @@ class Block:
     text: str
     file: str | None
     """The file that holds the text, if the line before the block ends with its name and a colon."""
+    adds: bool
+    """The text comes at the end of the file, whose name stands after "Add to"."""
     reason: str | None
     """Why it is not run, from a comment ``<!-- not run: ... -->`` before it."""
 
 
-def _before(tokens: list[Token], index: int) -> tuple[str | None, str | None]:
-    """File name and reason, from what stands right before a block."""
-    if index and tokens[index - 1].type == "html_block":
-        match = _NOT_RUN.fullmatch(tokens[index - 1].content.strip())
-        return None, match and " ".join(match[1].split())
-    if index > 1 and tokens[index - 1].type == "paragraph_close":
-        match = _FILE_NAME.search(tokens[index - 2].content)
-        return match and match[1], None
-    return None, None
+def _reason(tokens: list[Token], index: int) -> str | None:
+    if index == 0 or tokens[index - 1].type != "html_block":
+        return None
+    match = _NOT_RUN.fullmatch(tokens[index - 1].content.strip())
+    return match and " ".join(match[1].split())
+
+
+def _file(tokens: list[Token], index: int) -> tuple[str | None, bool]:
+    if index == 0 or tokens[index - 1].type != "paragraph_close":
+        return None, False
+    match = _FILE_NAME.search(tokens[index - 2].content)
+    return match and match[2], bool(match and match[1])
 
 
 def _block(tokens: list[Token], index: int) -> Block:
     token = tokens[index]
     assert token.map is not None  # Blocks have lines.
-    file, reason = _before(tokens, index)
+    file, adds = _file(tokens, index)
+    reason = _reason(tokens, index)
     language = token.info.split()[0] if token.info.strip() else ""
-    block = Block(token.map[0] + 1, language, token.content, file, reason)
+    block = Block(token.map[0] + 1, language, token.content, file, adds, reason)
     if not (file or reason or language in RUN or language == "text"):
         raise PageError(
             f"line {block.line}: a block of '{language}' should run ({', '.join(RUN)}), be plain "
