@@ -208,25 +208,28 @@ def load(
     >>> with pipeserve_native.load("servables/matmul") as matmul:
     ...     x, z = matmul.predict(x, y)
 
-    ``directory``: the servable's own, with ``servable_config.py`` and version directories.
-    ``version``: 0 is the largest version directory; of a distributed servable it is 1.
-    ``threads``: of one graph call; None is one for each core that this process may use.
-    ``dec_key``, ``dec_mode``: of encrypted model files.
-    ``max_request_seconds``: of one call; None is no limit.
+    The arguments from ``rank_table_json_file`` on are for a servable that is declared as
+    distributed, whose graphs run in agents (``distributed.startup_agents``).
 
-    Only for a servable that is declared as distributed, whose graphs run in agents
-    (``distributed.startup_agents``):
-
-    ``rank_table_json_file``: which ranks there are.
-    ``distributed_address``: where they come to, "ip:port".
-    ``wait_timeout``: seconds to wait for all of them; None waits for ever.
-    ``call_timeout``, ``lane``, ``wait``: see ``distributed.start_servable``.
+    Args:
+        directory: The servable's own, with ``servable_config.py`` and version directories.
+        version: 0 is the largest version directory; of a distributed servable it is 1.
+        threads: Of one graph call; None is one for each core that this process may use.
+        dec_key: Key of encrypted model files: 16, 24 or 32 bytes.
+        dec_mode: "AES-GCM" or "AES-CBC".
+        max_request_seconds: Of one call, 0.001 to a year; None is no limit.
+        rank_table_json_file: Which ranks there are.
+        distributed_address: Where they come to, ``ip:port``.
+        wait_timeout: Seconds to wait for all of them; None waits for ever.
+        call_timeout: Seconds for one graph call on all ranks.
+        lane: "auto", "shm" or "grpc"; see ``distributed.start_servable``.
+        wait: "last" or "all"; see ``distributed.start_servable``.
 
     Raises:
-        NotFoundError: no such directory, config, version or model file.
-        InvalidArgumentError: an argument that cannot be, or methods that do not fit the graphs.
-        FailedPreconditionError: the config raised, or the agents do not fit.
-        DeadlineExceededError: the agents have not come.
+        NotFoundError: No such directory, config, version or model file.
+        InvalidArgumentError: An argument that cannot be, or methods that do not fit the graphs.
+        FailedPreconditionError: The config raised, or the agents do not fit.
+        DeadlineExceededError: The agents have not come.
     """
     folder = _checks.check_str("directory", os.fspath(directory))
     parent, name = os.path.split(os.path.abspath(folder))
