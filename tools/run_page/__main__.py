@@ -17,6 +17,7 @@ import argparse
 import fcntl
 import os
 import pathlib
+import shutil
 import socket
 import struct
 import sys
@@ -88,6 +89,7 @@ def main() -> int:
     """Runs the page that is named; 0 when all of it works."""
     parser = argparse.ArgumentParser(prog="run_page")
     parser.add_argument("page", type=pathlib.Path)
+    parser.add_argument("--folder", type=pathlib.Path, help="begin in a copy of it")
     parser.add_argument("--loopback", action="store_true", help="in a new network namespace")
     args = parser.parse_args()
     if args.loopback:
@@ -95,7 +97,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pipeserve-page-") as folder:
         cwd = pathlib.Path(folder, "page")
         logs = pathlib.Path(folder, "logs")
-        cwd.mkdir()
+        if args.folder is None:
+            cwd.mkdir()
+        else:
+            shutil.copytree(args.folder, cwd)
         logs.mkdir()
         return _run(args.page.resolve(), cwd, logs)
 
