@@ -13,7 +13,7 @@ SOURCE_DIRS := python tests tools examples benchmarks
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan docs docs-serve clean
+.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan clean
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
@@ -78,7 +78,8 @@ bench: BUILD_BENCHMARKS := ON
 bench: install
 	$(BIN)/python benchmarks/run.py --json build/bench.json
 
-# A warning, such as a link that leads nowhere, is an error.
+# The site. A warning, such as a link that leads nowhere, is an error.
+.PHONY: docs docs-serve
 docs docs-serve: export NO_MKDOCS_2_WARNING := 1
 docs docs-serve: $(VENV)/docs-ready
 docs:

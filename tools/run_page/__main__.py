@@ -7,7 +7,8 @@ The second form has ports of its own. ``console`` blocks run in one bash: a comm
 be 0 unless ``echo $?`` comes next, its output what is shown (``...`` is anything), and one in the
 background has begun when it has printed what is shown. ``python`` and ``pycon`` blocks share one
 Python. A block after a line that ends with a file name in backquotes and a colon is written to that
-file, or after "Add to" and a name at its end. What cannot run here says so in a comment before it,
+file, or after "Add to" and a name at its end. Other languages are not run: such a block is part of
+an example, word for word. What cannot run here says so in a comment before it,
 ``<!-- not run: why -->``, and is listed.
 """
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import pathlib
 import re
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 RUN = ("console", "python", "pycon")
+_EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 _NOT_RUN = re.compile(r"<!--\s*not run:\s*(.+?)\s*-->", re.DOTALL)
 _FILE_NAME = re.compile(r"(Add to )?`([\w./-]+\.\w+)`:$")
 
@@ -32,6 +35,17 @@ class Block:
     """Why it is not run, from a comment ``<!-- not run: ... -->`` before it."""
 
 
+@functools.cache
+def _examples() -> list[str]:
+    files = [path for path in _EXAMPLES.rglob("*") if path.suffix in (".cc", ".py", ".txt")]
+    return [path.read_text(encoding="utf-8") for path in files]
+
+
+def _is_quoted(text: str) -> bool:
+    """It stands as it is in an example, which has tests of its own."""
+    return any(text in example for example in _examples())
+
+
 def _reason(tokens: list[Token], index: int) -> str | None:
     if index == 0 or tokens[index - 1].type != "html_block":
         return None
@@ -53,11 +67,11 @@ def _block(tokens: list[Token], index: int) -> Block:
     reason = _reason(tokens, index)
     language = token.info.split()[0] if token.info.strip() else ""
     block = Block(token.map[0] + 1, language, token.content, file, adds, reason)
-    if not (file or reason or language in RUN or language == "text"):
+    if not (file or reason or language in RUN or language == "text" or _is_quoted(block.text)):
         raise PageError(
             f"line {block.line}: a block of '{language}' should run ({', '.join(RUN)}), be plain "
-            "'text', be a file whose name stands before it, or have the comment "
-            "<!-- not run: why --> before it"
+            "'text', be a file whose name stands before it, be part of an example, or have the "
+            "comment <!-- not run: why --> before it"
         )
     return block
 

@@ -69,6 +69,11 @@ def test_what_does_not_work_is_an_error(run, page, message, monkeypatch):
     assert message in output
 
 
+def test_part_of_an_example_may_be_of_any_language(run):
+    code, output = run(block("ini", "RANKS = 8\nSTOP_SECONDS = 30"))  # Of the demo.
+    assert code == 0, output
+
+
 def test_what_cannot_run_is_listed_with_its_reason(run):
     code, output = run(block("console", "$ reboot", "<!-- not run: it would\nend the test -->"))
     assert code == 0
