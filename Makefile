@@ -78,12 +78,12 @@ bench: BUILD_BENCHMARKS := ON
 bench: install
 	$(BIN)/python benchmarks/run.py --json build/bench.json
 
-# The site. A warning, such as a link that leads nowhere, is an error.
+# The site. A warning, such as a link that leads nowhere, is an error (with --quiet none is).
 .PHONY: docs docs-serve
 docs docs-serve: export NO_MKDOCS_2_WARNING := 1
 docs docs-serve: $(VENV)/docs-ready
 docs:
-	$(BIN)/mkdocs build --quiet --strict --clean
+	$(BIN)/mkdocs build --strict --clean
 	$(BIN)/python tools/check_site.py build/site
 	@echo "The site is in build/site."
 
