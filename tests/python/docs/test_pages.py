@@ -29,5 +29,4 @@ def test_does_what_it_says(page, start, record_property):
     for line in run.output.splitlines():
         if ": not run: " in line:
             record_property("not run", line)
-            print(f"{page.name}, {line}")
     assert code == 0, run.output
