@@ -97,11 +97,13 @@ def start_servable(
             ``configure`` says.
 
     Raises:
-        InvalidArgumentError: An argument of another type or out of range, or a rank table that does
-            not fit the declaration.
-        NotFoundError: No such directory, or config.
-        FailedPreconditionError: The config raised, the agents did not start, or they do not fit
-            each other; the text tells what.
+        InvalidArgumentError: An argument of another type or out of range, or a file that is no rank
+            table.
+        NotFoundError: No such directory, config or rank table.
+        FailedPreconditionError: The config raised or declares another kind of servable, the rank
+            table does not fit it, the agents did not start or do not fit each other; the text
+            tells what.
+        UnavailableError: ``distributed_address`` is in use or not of this machine.
         DeadlineExceededError: The agents have not come in time.
         AlreadyExistsError: That version runs already.
     """
