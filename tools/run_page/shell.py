@@ -14,6 +14,7 @@ import time
 # For one command, or for what one in the background should print.
 _SECONDS = float(os.environ.get("PIPESERVE_PAGE_SECONDS", "120"))
 _POLL_SECONDS = 0.05
+_JOINERS = {";", "|", "||", "&", "&&"}
 
 
 class CommandError(Exception):
@@ -111,13 +112,7 @@ class Shell:
 
     def _start(self, command: Command) -> None:
         simple = command.text[:-1]
-        if set(shlex.shlex(simple, posix=True, punctuation_chars=";|&")) & {
-            ";",
-            "|",
-            "&",
-            "&&",
-            "||",
-        }:
+        if _JOINERS & set(shlex.shlex(simple, posix=True, punctuation_chars=";|&")):
             raise CommandError("what runs in the background should be a simple command")
         job = self._folder / f"{self._count + 1}.job"
         job.touch()
