@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,12 @@ _EXAMPLES = """examples:
   pipeserve serve demo/matmul --rank-table demo/rank_table_8pcs.json
   pipeserve agent 127.0.0.1:6200 --models demo/model
   pipeserve infer localhost:5500 matmul predict --input x=x.npy --input y=y.npy
+  pipeserve infer localhost:5500 images classify --input image=photo.png
+  pipeserve infer localhost:5500 sums add --json '{"x": [1.5, 2], "y": [3, 4.5]}'
 """
+
+
+_INT32 = np.iinfo(np.int32)
 
 
 class _UsageError(Exception):
@@ -216,9 +222,17 @@ def _add_infer(commands: Any) -> None:
     parser.add_argument("--version-number", type=int, default=0, help="0 is the newest")
     inputs = parser.add_mutually_exclusive_group(required=True)
     inputs.add_argument(
-        "--input", action="append", metavar="NAME=FILE.npy", help="one input, from a numpy file"
+        "--input",
+        action="append",
+        metavar="NAME=FILE",
+        help="one input: the array in a file *.npy, or the bytes of any other file",
     )
-    inputs.add_argument("--json", metavar="TEXT", help="one instance or a list of them")
+    inputs.add_argument(
+        "--json",
+        metavar="TEXT",
+        help="one instance or a list of them; as over REST, integers are int32 and other numbers "
+        "float32",
+    )
     parser.set_defaults(run=_infer)
 
 
@@ -227,14 +241,31 @@ def _read_inputs(inputs: Sequence[str]) -> dict[str, Any]:
     for item in inputs:
         name, equals, path = item.partition("=")
         if not equals or not name:
-            raise _UsageError(f"--input should be NAME=FILE.npy, but is {item}")
-        instance[name] = np.load(path, allow_pickle=False)
+            raise _UsageError(f"--input should be NAME=FILE, but is {item}")
+        if path.endswith(".npy"):
+            instance[name] = np.load(path, allow_pickle=False)
+        else:
+            instance[name] = Path(path).read_bytes()
     return instance
 
 
-def _to_arrays(value: Any) -> Any:
-    """Lists of a JSON instance become arrays, numbers and text stay."""
-    return np.asarray(value) if isinstance(value, list) else value
+def _to_input(name: str, value: Any) -> Any:
+    """What a value of a JSON instance is over REST, too."""
+    if isinstance(value, str):
+        return value
+    try:
+        array = np.array(value)
+    except ValueError as error:
+        raise _UsageError(f"--json: {name} is no array: {error}") from error
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    if array.dtype.kind == "i":
+        if array.size and not (_INT32.min <= array.min() and array.max() <= _INT32.max):
+            raise _UsageError(f"--json: {name} does not fit into int32; use --input")
+        return array.astype(np.int32)
+    if array.dtype.kind not in "bU":
+        raise _UsageError(f"--json: {name} should be numbers or text, but is {value}")
+    return array
 
 
 def _read_json(text: str) -> list[dict[str, Any]]:
@@ -245,7 +276,7 @@ def _read_json(text: str) -> list[dict[str, Any]]:
     instances = parsed if isinstance(parsed, list) else [parsed]
     if not all(isinstance(instance, dict) for instance in instances):
         raise _UsageError("--json should be an object or a list of objects")
-    return [{name: _to_arrays(value) for name, value in item.items()} for item in instances]
+    return [{name: _to_input(name, value) for name, value in item.items()} for item in instances]
 
 
 def _infer(args: argparse.Namespace) -> int:
