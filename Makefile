@@ -27,7 +27,7 @@ help:
 	@echo "make clean     remove what a build leaves"
 
 demo: install
-	$(BIN)/python examples/demo.py
+	$(BIN)/python tools/demo.py
 
 # The wheel's build tree holds the C++ tests too, so that they test the objects that are shipped.
 test test-cpp: BUILD_TESTS := ON

@@ -3,7 +3,6 @@
 import concurrent.futures
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import pytest
 from pipeserve_native import export
 from pipeserve_native.client import Client
 
-EXAMPLE = pathlib.Path(__file__).resolve().parents[3] / "examples/resident_tensors.py"
 PIPESERVE = os.path.join(os.path.dirname(sys.executable), "pipeserve")
 
 LOCAL = 'register.declare_servable("step.mindir", "MindIR", with_batch_dim=False)'
@@ -307,12 +305,6 @@ def assert_same_bits(served):
         kept = served.ask(method)
         for name, value in copied.items():
             assert value.tobytes() == kept[name].tobytes(), (method, name)
-
-
-def test_the_example_gives_the_same_results(start):
-    program = start(sys.executable, EXAMPLE)
-    assert program.wait() == 0, program.output
-    assert "seen: the same\nstate: the same\n" in program.output
 
 
 def test_fifty_turns_give_the_bits_of_copies(local):
