@@ -7,6 +7,8 @@ one shell, so that `cd` and `export` last.
 
 A command that ends in "&" runs in the background: the shell goes on once it has printed what is
 shown below it. It ends with the shell at the latest.
+
+A command that prints a line "skipped: reason" first says that this page cannot be run here.
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ _BLOCK = re.compile(r"^```console[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 class ConsoleError(AssertionError):
     """A page says something else than what happens."""
+
+
+class Skipped(Exception):
+    """A command said why its page cannot be run here."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +184,8 @@ class Shell:
         code = self._evaluate(command, output)
         with open(output, encoding="utf-8", errors="replace") as file:
             printed = file.read()
+        if code == 0 and (reason := re.match("skipped: (.*)", printed)):
+            raise Skipped(f"{command.place}: {reason[1]}")
         if code != 0:
             raise self._error(command, f"ended with exit code {code} and printed", printed)
         if command.shown and not re.fullmatch(_pattern(command.shown), _tidy(printed), re.DOTALL):

@@ -66,6 +66,16 @@ def test_a_failing_command_is_an_error(run_page):
     assert "server log" in str(error.value)
 
 
+def test_a_command_can_say_why_its_page_is_skipped(run_page):
+    with pytest.raises(console_blocks.Skipped, match=r"page.md:4: no compiler"):
+        run_page(block("$ echo skipped: no compiler\nshown"))
+
+
+def test_a_command_that_fails_is_not_skipped(run_page):
+    with pytest.raises(console_blocks.ConsoleError, match="exit code 1"):
+        run_page(block("$ echo skipped: no compiler; false"))
+
+
 def test_a_command_that_ends_the_shell_is_an_error(run_page):
     with pytest.raises(console_blocks.ConsoleError, match="`exit 1` ended the shell"):
         run_page(block("$ exit 1"))
