@@ -7,6 +7,8 @@ import numpy as np
 from pipeserve_native.server import register
 from pipeserve_native.server.register import PipelineServable
 
+MOST_STEPS = 100
+
 register.declare_servable("step.mindir", "MindIR", with_batch_dim=False)
 
 
@@ -24,8 +26,8 @@ step_graph = PipelineServable(servable_name="inverse", method="step")
 def invert(a: Any, tolerance: Any) -> Any:
     """The inverse of a, and the steps that it took."""
     x = np.ascontiguousarray(a.T) / (np.abs(a).sum(0).max() * np.abs(a).sum(1).max())
-    for steps in range(1, 101):
+    for steps in range(1, MOST_STEPS + 1):
         x, product = step_graph.run(a, x)
         if np.abs(product - np.eye(len(a))).max() < tolerance:
             return x, np.int32(steps)
-    raise ValueError(f"no inverse after {steps} steps")
+    raise ValueError(f"no inverse after {MOST_STEPS} steps")

@@ -38,6 +38,7 @@ servable2 = PipelineServable(servable_name="matmul", method="fun2")
 def predict(x: Any, y: Any) -> Any:
     """Runs for every request, as ordinary Python."""
     x = servable1.run(x)
+    z = None
     for _ in range(10):
         z = servable2.run(y)
     return x, z
