@@ -17,13 +17,16 @@ from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native.client import Client
 from pipeserve_native.server import _config, distributed
 
-_EXAMPLES = """examples:
-  pipeserve export-demo demo
+_SERVE_EXAMPLES = """  pipeserve serve thermometer
   pipeserve serve demo/matmul --rank-table demo/rank_table_8pcs.json
-  pipeserve agent 127.0.0.1:6200 --models demo/model
-  pipeserve infer localhost:5500 matmul predict --input x=x.npy --input y=y.npy
+"""
+_AGENT_EXAMPLES = """  pipeserve agent 127.0.0.1:6200 --models demo/model
+"""
+_INFER_EXAMPLES = """  pipeserve infer localhost:5500 matmul predict --input x=x.npy --input y=y.npy
   pipeserve infer localhost:5500 images classify --input image=photo.png
-  pipeserve infer localhost:5500 sums add --json '{"x": [1.5, 2], "y": [3, 4.5]}'
+  pipeserve infer localhost:5500 thermometer convert --json '{"celsius": [0.0, 37.0]}'
+"""
+_EXPORT_EXAMPLES = """  pipeserve export-demo demo
 """
 
 
@@ -34,9 +37,20 @@ class _UsageError(Exception):
     """The arguments make no sense together."""
 
 
+def _add_command(commands: Any, name: str, *, examples: str, **texts: str) -> Any:
+    return commands.add_parser(
+        name,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **texts,
+    )
+
+
 def _add_serve(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "serve",
+        examples=_SERVE_EXAMPLES,
         help="serve one servable",
         description="Serves the servable in DIR, which holds servable_config.py, until Ctrl-C.",
     )
@@ -153,10 +167,12 @@ def _serve(args: argparse.Namespace) -> None:
 
 
 def _add_agent(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "agent",
+        examples=_AGENT_EXAMPLES,
         help="run this machine's agents",
-        description="Starts the agents whose files are MODELS/device<r>/*.mindir, until Ctrl-C. "
+        description="Starts the agents whose files are MODELS/device<r>/*.mindir, until Ctrl-C.\n"
         "Graphs are numbered in the order of their file names.",
     )
     parser.add_argument("address", metavar="ADDRESS", help="the server's distributed address")
@@ -211,8 +227,10 @@ def _agent(args: argparse.Namespace) -> None:
 
 
 def _add_infer(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "infer",
+        examples=_INFER_EXAMPLES,
         help="call a method",
         description="Calls a method or pipeline and prints its result.",
     )
@@ -290,10 +308,12 @@ def _infer(args: argparse.Namespace) -> int:
 
 
 def _add_export_demo(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "export-demo",
+        examples=_EXPORT_EXAMPLES,
         help="write a complete example",
-        description="Writes a model of two graphs cut over eight ranks, its servable_config.py, "
+        description="Writes a model of two graphs cut over eight ranks, its servable_config.py,\n"
         "a rank table and the three scripts that serve and call it.",
     )
     parser.add_argument("directory", metavar="DIR")
@@ -304,7 +324,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pipeserve",
         description="Serves models of several graphs.",
-        epilog=_EXAMPLES,
+        epilog="examples:\n"
+        + "".join((_EXPORT_EXAMPLES, _SERVE_EXAMPLES, _AGENT_EXAMPLES, _INFER_EXAMPLES)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pipeserve {__version__}")

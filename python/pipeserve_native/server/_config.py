@@ -37,7 +37,10 @@ def resolve_version(directory: str, name: str, version: int) -> int:
     versions = {int(entry) for entry in entries if os.path.isdir(os.path.join(path, entry))}
     if version == 0:
         if not versions:
-            raise NotFoundError(f"There is no valid version of servable, {_place(directory, name)}")
+            raise NotFoundError(
+                f"There is no valid version of servable, {_place(directory, name)}: the model "
+                f"files of version 1 should be in {os.path.join(path, '1')}"
+            )
         return max(versions)
     if version in versions:
         return version

@@ -1,3 +1,5 @@
+import shlex
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,18 @@ def test_version(capsys):
 def test_help_shows_examples(capsys):
     assert exit_code("--help") == 0
     assert "pipeserve infer localhost:5500" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["serve", "agent", "infer", "export-demo"])
+def test_help_of_a_command_shows_its_examples(command, capsys):
+    assert exit_code(command, "--help") == 0
+    assert f"examples:\n  pipeserve {command} " in capsys.readouterr().out
+
+
+def test_examples_can_be_parsed():
+    texts = _cli._SERVE_EXAMPLES + _cli._AGENT_EXAMPLES + _cli._INFER_EXAMPLES
+    for line in (texts + _cli._EXPORT_EXAMPLES).splitlines():
+        assert callable(_cli._parser().parse_args(shlex.split(line)[1:]).run)
 
 
 @pytest.mark.parametrize(
