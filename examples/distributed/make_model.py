@@ -4,6 +4,8 @@
 the very end, where the eight parts are added up.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,12 +30,12 @@ def block(
 
 
 rng = np.random.default_rng(7)
-weights = {}
+weights: dict[str, Any] = {}
 for name in ("begin", "step"):
     weights[f"{name}_up"] = rng.standard_normal((WIDTH, HIDDEN), np.float32) / np.float32(8)
     weights[f"{name}_down"] = rng.standard_normal((HIDDEN, WIDTH), np.float32) / np.float32(11)
 
 graphs = [block(name, weights[f"{name}_up"], weights[f"{name}_down"]) for name in ("begin", "step")]
 export.save_sharded(graphs, "model", ranks=RANKS)
-np.savez("weights.npz", allow_pickle=False, **weights)
+np.savez("weights.npz", **weights)
 print(f"Wrote model/device0 to model/device{RANKS - 1}")

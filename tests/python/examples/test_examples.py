@@ -17,7 +17,7 @@ FOLDERS = sorted(
 @pytest.mark.parametrize("name", FOLDERS)
 def test_an_example_does_what_its_readme_shows(name, tmp_path):
     folder = tmp_path / name
-    shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     commands = console_blocks.commands(folder / "README.md")
     assert commands
     with console_blocks.Shell(folder) as shell:

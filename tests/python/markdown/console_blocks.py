@@ -152,14 +152,14 @@ def _network() -> list[str]:
 class Shell:
     """A bash that runs commands of pages in `folder`, with this Python's programs first."""
 
-    def __init__(self, folder: pathlib.Path, *, own_network: bool = True) -> None:
+    def __init__(self, folder: pathlib.Path) -> None:
         self._backgrounds: list[_Background] = []
         self._temporary = tempfile.TemporaryDirectory(prefix="console-")
         self._codes, codes_write = os.pipe()
         self._codes_write = codes_write  # In bash: its number there is the same.
         path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
         self._bash = subprocess.Popen(
-            [*(_network() if own_network else []), "bash", "--norc", "--noprofile"],
+            [*_network(), "bash", "--norc", "--noprofile"],
             cwd=folder,
             # Python prints at once, as to a terminal.
             env={**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"},
