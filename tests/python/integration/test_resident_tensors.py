@@ -374,14 +374,14 @@ def test_a_handle_is_lost_with_its_epoch_and_the_server_goes_on(serve_agents, la
     served = serve_agents(lane)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         text = pool.submit(served.text, "outlives_its_epoch")
-        served.server.wait_for("kept\n")
+        served.server.wait_for("(?m)^kept")
         command = ["pgrep", "-P", str(served.agents.process.pid), "-x", "pipeserve-agent"]
         listed = subprocess.run(command, capture_output=True, text=True, check=True)
         # All at once: one that outlived the other could register again before it is ended, too.
         for pid in listed.stdout.split():
             os.kill(int(pid), signal.SIGKILL)
         served.agents.wait()
-        served.server.wait_for("lost\n")
+        served.server.wait_for("(?m)^lost")
         for rank in range(2):  # The server still refuses another agent for a rank that it has.
             served.server.wait_for(f"agent disconnected.*rank={rank}")
         served.start_agents().wait_for("Success to start agents, ")
