@@ -9,7 +9,7 @@ background has begun when it has printed what is shown. ``python`` and ``pycon``
 Python. A block after a line that ends with a file name in backquotes and a colon is written to that
 file, or after "Add to" and a name at its end. Other languages are not run: such a block is part of
 an example, word for word. What cannot run here says so in a comment before it,
-``<!-- not run: why -->``, and is listed.
+``<!-- not run: why -->``, and is listed. A command that prints "skipped: why" first ends the page.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ def _run(path: pathlib.Path, cwd: pathlib.Path, folder: pathlib.Path) -> int:
         for block in blocks.read(path.read_text(encoding="utf-8")):
             line = block.line
             page.run(block)
+    except shell.Skipped as reason:
+        print(f"line {line}: skipped: {reason}", flush=True)
     except (blocks.PageError, shell.CommandError, PythonError) as error:
         print(f"{path}:{line}: {error}\n{page.jobs()}", flush=True)
         return 1

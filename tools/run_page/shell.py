@@ -21,6 +21,10 @@ class CommandError(Exception):
     """A command did not do what the page says."""
 
 
+class Skipped(Exception):
+    """A command said why the rest of its page cannot run here."""
+
+
 @dataclasses.dataclass
 class Command:
     """One command of a console block, and the output that the page shows."""
@@ -105,6 +109,8 @@ class Shell:
         script, log = self._script(command.text)
         self._source(script, log)
         output = re.sub(r"[ \t]+$", "", log.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        if self._status == 0 and (skipped := re.match("skipped: (.+)", output)):
+            raise Skipped(skipped[1])
         if command.output and not shown(command.output).fullmatch(output):
             raise CommandError(f"the page shows\n{command.output}but the output is\n{output}")
         if self._status and not command.output:

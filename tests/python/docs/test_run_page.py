@@ -70,8 +70,17 @@ def test_what_does_not_work_is_an_error(run, page, message, monkeypatch):
 
 
 def test_part_of_an_example_may_be_of_any_language(run):
-    code, output = run(block("ini", "RANKS = 8\nSTOP_SECONDS = 30"))  # Of the demo.
+    lines = "RANKS = 8\nROWS, WIDTH, HIDDEN = 16, 64, 256"  # Of examples/distributed.
+    code, output = run(block("ini", lines))
     assert code == 0, output
+
+
+def test_a_command_can_say_why_the_rest_is_skipped(run):
+    code, output = run(block("console", "$ echo skipped: no compiler\nmade\n$ false"))
+    assert code == 0
+    assert "line 3: skipped: no compiler" in output
+    code, output = run(block("console", "$ echo skipped: no compiler; false"))
+    assert code == 1
 
 
 def test_what_cannot_run_is_listed_with_its_reason(run):
