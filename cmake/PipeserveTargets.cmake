@@ -3,8 +3,10 @@
 
 add_library(pipeserve_flags INTERFACE)
 target_compile_features(pipeserve_flags INTERFACE cxx_std_20)
+# What is not declared in a public header stays inside the library: docs/decisions/0013.
+set(pipeserve_visibility -fvisibility=hidden -fvisibility-inlines-hidden)
 target_compile_options(pipeserve_flags INTERFACE -Wall -Wextra -Werror=return-type
-                                                 -fvisibility-inlines-hidden)
+                                                 ${pipeserve_visibility})
 if(PIPESERVE_SANITIZE)
   target_compile_options(pipeserve_flags INTERFACE -fsanitize=${PIPESERVE_SANITIZE}
                                                    -fno-omit-frame-pointer)
@@ -31,6 +33,8 @@ function(pipeserve_add_layer name)
     target_link_libraries(pipeserve_${name} PUBLIC pipeserve_${layer})
   endforeach()
   set_property(GLOBAL APPEND PROPERTY PIPESERVE_LAYERS ${name})
+  list(TRANSFORM ARG_PUBLIC_HEADERS PREPEND pipeserve/)
+  set_property(GLOBAL APPEND PROPERTY PIPESERVE_PUBLIC_HEADERS ${ARG_PUBLIC_HEADERS})
 endfunction()
 
 # pipeserve_add_test(LAYER SOURCES ... [LAYERS more...])
@@ -40,7 +44,6 @@ function(pipeserve_add_test layer)
   cmake_parse_arguments(ARG "" "" "SOURCES;LAYERS;LIBRARIES" ${ARGN})
   list(TRANSFORM ARG_SOURCES PREPEND ${layer}/)
   add_executable(pipeserve_${layer}_test ${ARG_SOURCES})
-  set_target_properties(pipeserve_${layer}_test PROPERTIES ENABLE_EXPORTS ON)  # Names in stacks.
   target_include_directories(pipeserve_${layer}_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   # Object libraries hand on their objects only to direct users, so every layer is named.
   foreach(each IN LISTS ARG_LAYERS ITEMS ${layer})
@@ -56,7 +59,9 @@ endfunction()
 
 # pipeserve_add_proto(NAME SOURCES a.proto... [GRPC])
 #
-# Generated code of protos/, as an object library that layers link.
+# Generated code of proto/, as an object library that layers link. It is made for the lite runtime,
+# so that it registers no descriptors: protobuf ends a program that has code of its own for the same
+# messages when the second of them is registered.
 function(pipeserve_add_proto name)
   cmake_parse_arguments(ARG "GRPC" "" "SOURCES" ${ARGN})
   set(out ${CMAKE_CURRENT_BINARY_DIR}/proto)
@@ -72,7 +77,7 @@ function(pipeserve_add_proto name)
     endif()
     add_custom_command(
       OUTPUT ${outputs}
-      COMMAND protobuf::protoc --cpp_out=${out} ${grpc_flags} -I ${PROJECT_SOURCE_DIR}/proto
+      COMMAND protobuf::protoc --cpp_out=lite:${out} ${grpc_flags} -I ${PROJECT_SOURCE_DIR}/proto
               ${PROJECT_SOURCE_DIR}/proto/${source}
       DEPENDS ${PROJECT_SOURCE_DIR}/proto/${source}
       COMMENT "Generating ${source}"
@@ -83,6 +88,7 @@ function(pipeserve_add_proto name)
   set_target_properties(pipeserve_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_include_directories(pipeserve_${name} SYSTEM PUBLIC ${out})
   target_compile_features(pipeserve_${name} PUBLIC cxx_std_20)
+  target_compile_options(pipeserve_${name} PRIVATE ${pipeserve_visibility})
   target_link_libraries(pipeserve_${name} PUBLIC protobuf::libprotobuf)
   if(ARG_GRPC)
     target_link_libraries(pipeserve_${name} PUBLIC gRPC::grpc++)
