@@ -6,19 +6,21 @@ BIN := $(VENV)/bin
 WHEEL_BUILD := build/wheel
 BUILD_TESTS := OFF
 BUILD_BENCHMARKS := OFF
-CXX_FILES := $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/*.cc' 'tests/*.h' 'benchmarks/*.cc')
+CXX_FILES := $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/*.cc' 'tests/*.h' 'benchmarks/*.cc' 'examples/*.cc')
 SOURCE_DIRS := python tests tools examples benchmarks
 
 # Checkouts in different folders share what ccache keeps.
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan clean
+.PHONY: help demo test test-cpp test-python install install-cpp example-cpp lint format layers bench sanitize asan tsan clean
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
 	@echo "make test      set up, then run every test"
 	@echo "make install   $(VENV) with the package and the command 'pipeserve'"
+	@echo "make install-cpp PREFIX=/opt/pipeserve   the package for CMake and pkg-config"
+	@echo "make example-cpp   build examples/embed_cpp against that package, and run it"
 	@echo "make lint      format, lint, type and layer checks"
 	@echo "make format    rewrite the sources in the project's format"
 	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
@@ -45,6 +47,13 @@ install: $(VENV)/ready
 	  --config-settings=build-dir=$(WHEEL_BUILD) \
 	  --config-settings=cmake.define.PIPESERVE_BUILD_TESTS=$(BUILD_TESTS) \
 	  --config-settings=cmake.define.PIPESERVE_BUILD_BENCHMARKS=$(BUILD_BENCHMARKS) .
+
+install-cpp: install
+	@test -n "$(PREFIX)" || { echo "where to? make install-cpp PREFIX=FOLDER" >&2; exit 2; }
+	cmake --install $(WHEEL_BUILD) --component cpp --prefix $(abspath $(PREFIX)) --strip
+
+example-cpp: install
+	tools/check_cpp_package.sh $(WHEEL_BUILD)
 
 $(VENV)/ready: requirements-dev.txt tools/debian-packages.txt
 	tools/setup_system.sh
