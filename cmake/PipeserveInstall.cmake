@@ -5,13 +5,13 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/pipeserve)
-set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 set_target_properties(pipeserve_agent_program PROPERTIES EXPORT_NAME agent)
 install(TARGETS pipeserve pipeserve_agent_program EXPORT pipeserve
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT cpp
         RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT cpp
-        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT cpp)
+        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT cpp
+        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})  # For a CMake that knows no FILE_SET.
 install(EXPORT pipeserve NAMESPACE pipeserve:: FILE pipeserveTargets.cmake
         DESTINATION ${package_dir} COMPONENT cpp)
 
@@ -30,12 +30,12 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/package/pipeserveConfig.cmake
 # From the folder of pipeserve.pc, so that it is right wherever the tree is.
 foreach(dir LIBDIR INCLUDEDIR)
   cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_${dir}
-             BASE_DIRECTORY ${CMAKE_INSTALL_PREFIX}/${pkgconfig_dir}
+             BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig
              OUTPUT_VARIABLE pkgconfig_${dir})
 endforeach()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/pipeserve.pc.in
                ${CMAKE_CURRENT_BINARY_DIR}/package/pipeserve.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/package/pipeserve.pc
-        DESTINATION ${pkgconfig_dir} COMPONENT cpp)
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT cpp)
 
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT cpp)
