@@ -8,6 +8,7 @@ set -euo pipefail
 
 build_tree=$(realpath "$1")
 example=$(realpath "$(dirname "$0")/../examples/embed_cpp")
+unset MAKEFLAGS  # The example is built by a make of its own, also when a make runs this.
 warnings="-Wall -Wextra -Wpedantic -Werror"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
