@@ -13,7 +13,7 @@ SOURCE_DIRS := python tests tools examples benchmarks
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan wheel wheel-check sdist clean
+.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan wheel wheel-check coexistence sdist clean
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
@@ -26,6 +26,7 @@ help:
 	@echo "make docs      the site, in build/site; make docs-serve shows it while one writes"
 	@echo "make wheel     dist/ with a manylinux wheel for each CPython at hand, or for PYTHONS=..."
 	@echo "make wheel-check  every wheel of dist/ installs and serves in a clean root"
+	@echo "make coexistence  the wheel beside torch, grpcio, protobuf and numpy, in every import order"
 	@echo "make sdist     dist/ with the source distribution"
 	@echo "make clean     remove what a build leaves"
 
@@ -104,6 +105,9 @@ wheel: $(VENV)/ready
 # RELEASES: Debian releases to make roots of; CHECK_FLAGS=--stripped needs none.
 wheel-check: $(VENV)/ready
 	$(BIN)/python tools/check_wheels.py $(addprefix --release ,$(RELEASES)) $(CHECK_FLAGS)
+
+coexistence: $(VENV)/ready
+	$(BIN)/python tools/check_coexistence.py
 
 sdist: $(VENV)/ready
 	rm -f dist/*.tar.gz
