@@ -106,8 +106,10 @@ wheel: $(VENV)/ready
 wheel-check: $(VENV)/ready
 	$(BIN)/python tools/check_wheels.py $(addprefix --release ,$(RELEASES)) $(CHECK_FLAGS)
 
+# TORCH= tries the others alone.
+TORCH := torch==2.13.0
 coexistence: $(VENV)/ready
-	$(BIN)/python tools/check_coexistence.py
+	$(BIN)/python tools/check_coexistence.py --torch "$(TORCH)"
 
 sdist: $(VENV)/ready
 	rm -f dist/*.tar.gz

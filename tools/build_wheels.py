@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from auditwheel.wheeltools import InWheelCtx
 from private_symbols import make_private
+from third_party_notices import add_notices
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 EXAMPLE = """example:
@@ -147,12 +148,14 @@ def graft(wheel: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
 
 
 def finish(wheel: pathlib.Path, dist: pathlib.Path) -> pathlib.Path:
-    """Makes the libraries' symbols private, in a copy of the wheel in ``dist``."""
+    """A copy in ``dist`` in which the libraries have their licences and private symbols."""
     finished = dist / wheel.name
     with InWheelCtx(wheel, finished) as unpacked:
         unpacked.zip_compression_level = 9
-        count = make_private(unpacked.path, str(find_patchelf()), wheel.parent)
-    print(f"{count} symbols are private", flush=True)
+        (dist_info,) = unpacked.path.glob("*.dist-info")
+        packages = add_notices(dist_info)
+        symbols = make_private(unpacked.path, str(find_patchelf()), wheel.parent)
+    print(f"{packages} packages of Debian grafted, {symbols} symbols made private", flush=True)
     return finished
 
 

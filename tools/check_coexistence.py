@@ -87,7 +87,7 @@ def main() -> None:
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--python", help="a CPython (default: that of this program)")
-    parser.add_argument("--torch", default="torch==2.13.0", help="what pip installs")
+    parser.add_argument("--torch", default="torch==2.13.0", help="what pip installs; '' for none")
     args = parser.parse_args()
     (interpreter,) = find_interpreters([args.python or sys.executable])
     python = environment(interpreter)

@@ -59,4 +59,6 @@ def make_private(folder: pathlib.Path, patchelf: str, work: pathlib.Path) -> int
     renames.write_text("".join(f"{name} {private_name(name)}\n" for name in sorted(names)))
     for path in files:
         subprocess.run([patchelf, "--rename-dynamic-symbols", renames, path], check=True)
+        if kept := names & defined_symbols(path):
+            raise RuntimeError(f"{path} still defines {sorted(kept)[:5]}")
     return len(names)

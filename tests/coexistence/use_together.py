@@ -2,8 +2,9 @@
 
 python use_together.py [--global] MODULE ...
 
-MODULE: grpc, protobuf, numpy, torch or pipeserve. --global: every import shares its symbols with
-the whole process, as some programs tell Python to. Reads ms_service_pb2 from the current folder.
+MODULE: grpc, protobuf, tools (grpcio-tools), numpy, torch or pipeserve. --global: every import
+shares its symbols with the whole process, as some programs tell Python to. Reads ms_service_pb2
+from the current folder.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 MODULES = {
     "grpc": "grpc",
     "protobuf": "google.protobuf.message",
+    "tools": "grpc_tools.protoc",
     "numpy": "numpy",
     "torch": "torch",
     "pipeserve": "pipeserve_native",
@@ -83,6 +85,15 @@ def use_grpc():
         )
         reply = predict(request, timeout=30)
     assert reply.instances[0].items["y"].data == bytes(24), reply
+
+
+def use_tools():
+    """The compiler of .proto files, which holds a protobuf of its own."""
+    from grpc_tools import protoc
+
+    pathlib.Path("point.proto").write_text('syntax = "proto3"; message Point { int32 x = 1; }')
+    assert protoc.main(["protoc", "-I.", "--python_out=.", "point.proto"]) == 0
+    assert pathlib.Path("point_pb2.py").exists()
 
 
 def use_numpy():
