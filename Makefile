@@ -13,7 +13,7 @@ SOURCE_DIRS := python tests tools examples benchmarks
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan wheel wheel-check coexistence sdist clean
+.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan clean
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
@@ -97,6 +97,9 @@ docs-serve:
 $(VENV)/docs-ready: $(VENV)/ready requirements-docs.txt
 	$(BIN)/pip install -q -r requirements-docs.txt
 	touch $@
+
+.PHONY: wheel wheel-check coexistence sdist
+
 # A stale wheel of another version must not be taken for a new one, so dist/ is emptied first.
 wheel: $(VENV)/ready
 	rm -f dist/*.whl
