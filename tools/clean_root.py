@@ -77,6 +77,11 @@ def run_alone(script: Sequence[str]) -> int:
     return subprocess.run([*unshare, "sh", "-ec", "\n".join(script)], check=False).returncode
 
 
+def can_run_alone() -> bool:
+    """Whether this process may make namespaces."""
+    return os.geteuid() == 0 and run_alone(["true"]) == 0
+
+
 def make_root(release: str, folder: pathlib.Path) -> CleanRoot:
     """The root of ``release`` below ``folder``, made when it is not there yet.
 
@@ -87,6 +92,8 @@ def make_root(release: str, folder: pathlib.Path) -> CleanRoot:
     for tool in TOOLS:
         if shutil.which(tool) is None:
             raise NoCleanRoot(f"there is no {tool}")
+    if not can_run_alone():
+        raise NoCleanRoot("this process may not make namespaces")
     path = folder / release
     if path.is_dir():
         return CleanRoot(release, path)
