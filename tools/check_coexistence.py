@@ -92,13 +92,13 @@ def main() -> None:
     (interpreter,) = find_interpreters([args.python or sys.executable])
     python = environment(interpreter)
     install_wheel(python, interpreter.version)
-    modules = ["grpc", "protobuf", "numpy", "pipeserve"]
-    if pip(python, args.torch):
-        modules = ["torch", "grpc", "protobuf", "pipeserve"]  # torch imports numpy.
+    modules = ["grpc", "tools", "pipeserve"]  # The tools import protobuf.
+    if args.torch and pip(python, args.torch):
+        modules.append("torch")  # It imports numpy.
     else:
-        print(
-            f"NO TORCH: {args.torch} cannot be installed; the other modules are tried", flush=True
-        )
+        reason = f"{args.torch} cannot be installed" if args.torch else "it is not wanted"
+        print(f"NO TORCH: {reason}; the other modules are tried", flush=True)
+        modules.append("numpy")
     folder = WORK / "run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
