@@ -34,6 +34,7 @@ print(json.dumps({
     "executable": sys.executable,
     "prefix": sys.base_prefix,
     "implementation": sys.implementation.name,
+    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     "version": sys.version_info[:2],
     "abi": sysconfig.get_config_var("SOABI") or "",
     "headers": (pathlib.Path(sysconfig.get_path("include")) / "Python.h").is_file(),
@@ -53,13 +54,13 @@ class Interpreter:
 
 
 def describe(python: str) -> Interpreter | None:
-    """What ``python`` is; None when it does not run or is no CPython."""
+    """What ``python`` is; None when it does not run or is no CPython with the GIL."""
     try:
         done = subprocess.run([python, "-c", DESCRIBE], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):  # A pyenv shim of a version that is not on.
         return None
     facts = json.loads(done.stdout)
-    if facts["implementation"] != "cpython":
+    if facts["implementation"] != "cpython" or facts["free_threaded"]:
         return None
     version = (facts["version"][0], facts["version"][1])
     prefix = pathlib.Path(facts["prefix"])
@@ -69,7 +70,7 @@ def describe(python: str) -> Interpreter | None:
 def candidates() -> Iterator[str]:
     """Every program that may be a CPython: those on PATH, then those of pyenv."""
     for folder in os.environ.get("PATH", "").split(os.pathsep):
-        yield from (str(path) for path in sorted(pathlib.Path(folder).glob("python3.[0-9]*[0-9t]")))
+        yield from (str(path) for path in sorted(pathlib.Path(folder).glob("python3.[0-9]*[0-9]")))
     pyenv = pathlib.Path(os.environ.get("PYENV_ROOT", pathlib.Path.home() / ".pyenv"))
     yield from (str(path) for path in sorted(pyenv.glob("versions/*/bin/python3")))
 
@@ -91,7 +92,7 @@ def require(python: str) -> Interpreter:
     program = pathlib.Path(python).expanduser() / "bin" / "python3"
     interpreter = describe(str(program) if program.exists() else os.path.expanduser(python))
     if interpreter is None:
-        sys.exit(f"build_wheels.py: {python} is no CPython that runs")
+        sys.exit(f"build_wheels.py: {python} is no CPython with the GIL that runs")
     if interpreter.version < OLDEST:
         sys.exit(f"build_wheels.py: {python} is Python {interpreter.version}, wanted {OLDEST} on")
     if not interpreter.headers:
