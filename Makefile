@@ -26,6 +26,10 @@ help:
 	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
 	@echo "make bench     predict beside its limits, overload, the cost of a call"
 	@echo "make docs      the site, in build/site; make docs-serve shows it while one writes"
+	@echo "make wheel     dist/ with a manylinux wheel for each CPython at hand, or for PYTHONS=..."
+	@echo "make wheel-check  every wheel of dist/ installs and serves in a clean root"
+	@echo "make coexistence  the wheel beside torch, grpcio, protobuf and numpy, in every import order"
+	@echo "make sdist     dist/ with the source distribution"
 	@echo "make clean     remove what a build leaves"
 
 demo: install
@@ -102,6 +106,26 @@ docs-serve:
 $(VENV)/docs-ready: $(VENV)/ready requirements-docs.txt
 	$(BIN)/pip install -q -r requirements-docs.txt
 	touch $@
+
+.PHONY: wheel wheel-check coexistence sdist
+
+# A stale wheel of another version must not be taken for a new one, so dist/ is emptied first.
+wheel: $(VENV)/ready
+	rm -f dist/*.whl
+	$(BIN)/python tools/build_wheels.py --build-dir $(WHEEL_BUILD) $(PYTHONS)
+
+# RELEASES: Debian releases to make roots of; CHECK_FLAGS=--stripped needs none.
+wheel-check: $(VENV)/ready
+	$(BIN)/python tools/check_wheels.py $(addprefix --release ,$(RELEASES)) $(CHECK_FLAGS)
+
+# TORCH= tries the others alone.
+TORCH := torch==2.13.0
+coexistence: $(VENV)/ready
+	$(BIN)/python tools/check_coexistence.py --torch "$(TORCH)"
+
+sdist: $(VENV)/ready
+	rm -f dist/*.tar.gz
+	$(BIN)/python -m build --sdist --no-isolation --outdir dist .
 
 clean:
 	rm -rf build dist $(VENV)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from pipeserve_native import _checks, _core
+
+if TYPE_CHECKING:  # Not at run time: numpy takes most of what an import of the package takes.
+    import numpy as np
 
 __all__ = ["Model", "TensorInfo"]
 

@@ -14,12 +14,13 @@
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
+#include "bindings/process.h"
 #include "pipeserve/client.h"
 
 namespace pipeserve::bindings {
 namespace {
 
-using ClientPtr = std::unique_ptr<Client, DeleteWithoutGil>;
+using ClientHere = OfProcess<Client>;
 
 // A reply on its way, filled by a thread of the client.
 class PendingReply {
@@ -40,10 +41,13 @@ class PendingReply {
   // After WaitFor() returned true the reply does not change any more.
   const Result<InferReply>& reply() const { return *reply_; }
 
+  const Birthplace& birthplace() const { return birthplace_; }
+
  private:
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::optional<Result<InferReply>> reply_;
+  const Birthplace birthplace_;
 };
 
 NamedInstance ToNamedInstance(const py::dict& values) {
@@ -61,15 +65,16 @@ py::dict ToDict(const NamedInstance& instance) {
   return values;
 }
 
-ClientPtr MakeClient(std::string address, std::string servable, std::string method,
-                     uint64_t version, std::optional<ClientSslOptions> ssl) {
+ClientHere MakeClient(std::string address, std::string servable, std::string method,
+                      uint64_t version, std::optional<ClientSslOptions> ssl) {
+  EnterGrpc();
   ClientOptions options;
   options.address = std::move(address);
   options.servable = std::move(servable);
   options.method = std::move(method);
   options.version = version;
   options.ssl = std::move(ssl);
-  return ClientPtr(Unwrap(WithoutGil([&] { return Client::Create(options); })).release());
+  return {Unwrap(WithoutGil([&] { return Client::Create(options); })), "Client"};
 }
 
 std::shared_ptr<PendingReply> Infer(Client& client, const py::list& instances) {
@@ -89,6 +94,7 @@ std::shared_ptr<PendingReply> Infer(Client& client, const py::list& instances) {
 
 // The instances, and per error its code and text.
 py::tuple WaitForReply(PendingReply& pending) {
+  pending.birthplace().Check("reply");
   while (!WithoutGil([&] { return pending.WaitFor(kWaitStep); })) CheckSignals();
   Unwrap(pending.reply().status());
   const InferReply& reply = *pending.reply();
@@ -113,10 +119,10 @@ void BindClient(py::module_& m) {
            py::arg("custom_ca_file"));
   py::class_<PendingReply, std::shared_ptr<PendingReply>>(m, "PendingReply")
       .def("result", &WaitForReply);
-  py::class_<Client, ClientPtr>(m, "Client")
+  py::class_<ClientHere>(m, "Client")
       .def(py::init(&MakeClient), py::kw_only(), py::arg("address"), py::arg("servable"),
            py::arg("method"), py::arg("version"), py::arg("ssl"))
-      .def("infer", &Infer, py::arg("instances"));
+      .def("infer", Guarded(&Infer), py::arg("instances"));
 }
 
 }  // namespace pipeserve::bindings

@@ -4,6 +4,7 @@
 #include "bindings/bind.h"
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
+#include "bindings/process.h"
 #include "pipeserve/counters.h"
 #include "pipeserve/log.h"
 
@@ -45,10 +46,13 @@ void BindHousekeeper(py::module_& m) {
 
 }  // namespace pipeserve::bindings
 
-PYBIND11_MODULE(_core, m) {
+// docs/decisions/0018: not without the GIL before it was tested so, and in one interpreter only.
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_used(),
+                pybind11::multiple_interpreters::not_supported()) {
   using namespace pipeserve::bindings;
   m.doc() = "The native core of pipeserve_native.";
   m.attr("__version__") = PIPESERVE_VERSION;
+  WatchForks();
   BindServable(m);
   BindResidentTensor(m);
   BindServer(m);
