@@ -13,7 +13,7 @@ SOURCE_DIRS := python tests tools examples benchmarks
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan clean
+.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan clean stubs stubs-check
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
@@ -21,6 +21,7 @@ help:
 	@echo "make install   $(VENV) with the package and the command 'pipeserve'"
 	@echo "make lint      format, lint, type and layer checks"
 	@echo "make format    rewrite the sources in the project's format"
+	@echo "make stubs     write the types of the native module from the built one"
 	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
 	@echo "make bench     predict beside its limits, overload, the cost of a call"
 	@echo "make docs      the site, in build/site; make docs-serve shows it while one writes"
@@ -31,7 +32,7 @@ demo: install
 
 # The wheel's build tree holds the C++ tests too, so that they test the objects that are shipped.
 test test-cpp: BUILD_TESTS := ON
-test: test-cpp test-python
+test: test-cpp test-python stubs-check
 
 test-cpp: install
 	ctest --test-dir $(WHEEL_BUILD) --output-on-failure --no-tests=error -j 2
@@ -56,12 +57,20 @@ lint: $(VENV)/ready layers
 	$(BIN)/ruff check $(SOURCE_DIRS)
 	$(BIN)/ruff format --check $(SOURCE_DIRS)
 	$(BIN)/mypy
+	$(BIN)/pyright
 	@$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix $(SOURCE_DIRS)
 	$(BIN)/ruff format $(SOURCE_DIRS)
 	@$(BIN)/clang-format -i $(CXX_FILES)
+
+# _core.pyi is made from the built module; what is committed is held against it.
+stubs: install
+	$(BIN)/python tools/stubs.py --write
+
+stubs-check: install
+	$(BIN)/python tools/stubs.py
 
 layers:
 	$(PYTHON) tools/check_layers.py

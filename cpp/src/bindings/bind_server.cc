@@ -14,6 +14,7 @@
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
+#include "bindings/types.h"
 #include "pipeserve/server.h"
 
 namespace pipeserve::bindings {
@@ -30,7 +31,7 @@ ServerPtr MakeServer(int max_inflight, size_t max_enqueued_requests, size_t max_
 }
 
 void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string> model_files,
-               const std::optional<std::string>& key, const std::string& mode,
+               const std::optional<py::bytes>& key, const std::string& mode,
                std::optional<int> threads, int max_inflight) {
   LocalServableOptions options{std::move(model_files), std::nullopt, threads, max_inflight};
   if (key) options.decryption = DecryptionOptions{*key, mode};
@@ -122,7 +123,7 @@ struct CallFuture {
 };
 
 CallFuture Submit(Server& server, const std::string& servable, uint64_t version,
-                  const std::string& method, const py::tuple& args, bool keep) {
+                  const std::string& method, const AnyTuple& args, bool keep) {
   Housekeeper::Global().ReleaseWaiting();
   const std::span items(&PyTuple_GET_ITEM(args.ptr(), 0), args.size());
   Arguments given = ToArguments(items);

@@ -1,21 +1,28 @@
 // The extension module pipeserve_native._core.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
 
 #include "bindings/bind.h"
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
+#include "bindings/types.h"
 #include "pipeserve/counters.h"
 #include "pipeserve/log.h"
 
 namespace pipeserve::bindings {
 namespace {
 
+// Records as (level, text), and the number of those that were lost.
+using LogRecords = py::typing::Tuple<py::typing::List<py::typing::Tuple<int, py::str>>, int>;
+
 // Waits for log records and hands them out as (level, text), with the number of lost ones; None
 // when there will be no more.
-py::object TakeLogRecords() {
+std::optional<LogRecords> TakeLogRecords() {
   const Housekeeper::Work work = WithoutGil([] { return Housekeeper::Global().Take(); });
   Housekeeper::Global().ReleaseWaiting();
-  if (work.closed && work.records.empty()) return py::none();
+  if (work.closed && work.records.empty()) return std::nullopt;
   py::list records;
   for (const LogRecord& record : work.records) {
     records.append(py::make_tuple(static_cast<int>(record.level), record.text));
@@ -23,9 +30,9 @@ py::object TakeLogRecords() {
   return py::make_tuple(records, work.dropped);
 }
 
-py::dict Counters() {
+py::typing::Dict<py::str, int> Counters() {
   const ProcessCounters counters = ReadProcessCounters();
-  py::dict result;
+  py::typing::Dict<py::str, int> result;
   result["copied_bytes"] = counters.copied_bytes;
   result["thread_wakeups"] = counters.thread_wakeups;
   result["page_faults"] = counters.page_faults;
