@@ -13,7 +13,7 @@ SOURCE_DIRS := python tests tools examples benchmarks
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test test-cpp test-python install lint format layers bench sanitize asan tsan clean stubs stubs-check
+.PHONY: help demo test test-cpp test-python install lint hooks format layers bench sanitize asan tsan clean stubs stubs-check
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
@@ -21,6 +21,7 @@ help:
 	@echo "make install   $(VENV) with the package and the command 'pipeserve'"
 	@echo "make lint      format, lint, type and layer checks"
 	@echo "make format    rewrite the sources in the project's format"
+	@echo "make hooks     have git run the lint checks on what a commit changes"
 	@echo "make stubs     write the types of the native module from the built one"
 	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
 	@echo "make bench     predict beside its limits, overload, the cost of a call"
@@ -53,12 +54,12 @@ $(VENV)/ready: requirements-dev.txt tools/debian-packages.txt
 	$(BIN)/pip install -q -r requirements-dev.txt
 	touch $@
 
-lint: $(VENV)/ready layers
-	$(BIN)/ruff check $(SOURCE_DIRS)
-	$(BIN)/ruff format --check $(SOURCE_DIRS)
-	$(BIN)/mypy
-	$(BIN)/pyright
-	@$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
+# The checks are those of .pre-commit-config.yaml; what a tool can mend it mends, and fails.
+lint: $(VENV)/ready
+	$(BIN)/pre-commit run --all-files
+
+hooks: $(VENV)/ready
+	$(BIN)/pre-commit install
 
 format: $(VENV)/ready
 	$(BIN)/ruff check --fix $(SOURCE_DIRS)
