@@ -80,9 +80,7 @@ layers:
 sanitize: asan tsan
 
 asan tsan: $(VENV)/ready
-	cmake --preset $@
-	cmake --build --preset $@
-	ctest --preset $@
+	cmake --workflow --preset $@
 
 bench: BUILD_BENCHMARKS := ON
 bench: install

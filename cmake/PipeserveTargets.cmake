@@ -35,7 +35,8 @@ endfunction()
 
 # pipeserve_add_test(LAYER SOURCES ... [LAYERS more...])
 #
-# The tests of one layer as one program, linked with the layers below it.
+# The tests of one layer as one program, linked with the layers below it. They have the layer's name
+# as a label.
 function(pipeserve_add_test layer)
   cmake_parse_arguments(ARG "" "" "SOURCES;LAYERS;LIBRARIES" ${ARGN})
   list(TRANSFORM ARG_SOURCES PREPEND ${layer}/)
@@ -51,7 +52,7 @@ function(pipeserve_add_test layer)
                         pipeserve_test_main)
   gtest_discover_tests(pipeserve_${layer}_test DISCOVERY_TIMEOUT 60
                        WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
-                       PROPERTIES TIMEOUT 150)
+                       PROPERTIES TIMEOUT 150 LABELS ${layer})
 endfunction()
 
 # pipeserve_add_proto(NAME SOURCES a.proto... [GRPC])
