@@ -13,11 +13,12 @@ SOURCE_DIRS := python tests tools examples benchmarks
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help demo test test-cpp test-python install lint hooks format layers bench sanitize asan tsan clean stubs stubs-check
+.PHONY: help demo test test-cpp test-python install lint hooks format layers bench sanitize asan tsan clean stubs stubs-check quick release-check
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
 	@echo "make test      set up, then run every test"
+	@echo "make quick     builds and runs the C++ tests, with LAYER=... those of one layer"
 	@echo "make install   $(VENV) with the package and the command 'pipeserve'"
 	@echo "make lint      format, lint, type and layer checks"
 	@echo "make format    rewrite the sources in the project's format"
@@ -26,6 +27,7 @@ help:
 	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
 	@echo "make bench     predict beside its limits, overload, the cost of a call"
 	@echo "make docs      the site, in build/site; make docs-serve shows it while one writes"
+	@echo "make release-check  whether this commit can be released"
 	@echo "make clean     remove what a build leaves"
 
 demo: install
@@ -34,6 +36,12 @@ demo: install
 # The wheel's build tree holds the C++ tests too, so that they test the objects that are shipped.
 test test-cpp: BUILD_TESTS := ON
 test: test-cpp test-python stubs-check
+
+# After an edit: a build with assertions of its own, only of what the tests of the layer need.
+quick: $(VENV)/ready
+	@test -f build/dev/build.ninja || cmake --preset dev
+	cmake --build --preset dev $(if $(LAYER),--target pipeserve_$(LAYER)_test)
+	ctest --preset dev $(if $(LAYER),-L '^$(LAYER)$$')
 
 test-cpp: install
 	ctest --test-dir $(WHEEL_BUILD) --output-on-failure --no-tests=error -j 2
@@ -101,6 +109,9 @@ docs-serve:
 $(VENV)/docs-ready: $(VENV)/ready requirements-docs.txt
 	$(BIN)/pip install -q -r requirements-docs.txt
 	touch $@
+
+release-check: $(VENV)/ready
+	$(BIN)/python tools/release_check.py
 
 clean:
 	rm -rf build dist $(VENV)

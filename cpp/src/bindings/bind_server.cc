@@ -89,7 +89,7 @@ std::string StartRest(Server& server, std::string address, size_t max_message_by
 }
 
 // The values that a client could send, as it would send them.
-Instance ToInputs(const std::string& callable, const py::tuple& args) {
+Instance ToInputs(const std::string& callable, const AnyTuple& args) {
   Instance inputs;
   inputs.reserve(args.size());
   for (py::handle value : args) {
@@ -102,15 +102,15 @@ Instance ToInputs(const std::string& callable, const py::tuple& args) {
   return inputs;
 }
 
-py::tuple Infer(Server& server, const std::string& servable, uint64_t version,
-                const std::string& callable, const py::tuple& args) {
+AnyTuple Infer(Server& server, const std::string& servable, uint64_t version,
+                const std::string& callable, const AnyTuple& args) {
   Housekeeper::Global().ReleaseWaiting();
   const RaisedHere raised;
   Instance inputs = ToInputs(callable, args);
   const Result<Instance> outputs = WithoutGil(
       [&] { return server.Infer(servable, callable, std::move(inputs), {.version = version}); });
   if (!outputs.ok()) Raise(outputs.status());
-  py::tuple values(outputs->size());
+  AnyTuple values(outputs->size());
   for (size_t i = 0; i < values.size(); ++i) values[i] = ToClientObject((*outputs)[i]);
   return values;
 }
