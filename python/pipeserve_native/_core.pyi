@@ -234,6 +234,13 @@ class Server:
         max_enqueued_bytes: typing.SupportsInt | typing.SupportsIndex,
         max_request_seconds: typing.SupportsFloat | typing.SupportsIndex,
     ) -> None: ...
+    def infer(
+        self,
+        servable: str,
+        version: typing.SupportsInt | typing.SupportsIndex,
+        callable: str,
+        args: tuple[typing.Any, ...],
+    ) -> tuple[typing.Any, ...]: ...
     def load_local(
         self,
         spec: ServableSpec,

@@ -21,7 +21,7 @@ namespace pipeserve {
 struct SslOptions {
   std::string certificate_file;  // PEM chain of the server.
   std::string private_key_file;
-  std::string custom_ca_file;  // Verifies clients; used only with verify_client.
+  std::string custom_ca_file = {};  // Verifies clients; used only with verify_client.
   bool verify_client = false;
 };
 

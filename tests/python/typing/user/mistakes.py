@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import pipeserve_native
 from pipeserve_native import Model, export, server
 from pipeserve_native.client import Client
 from pipeserve_native.server import distributed, register
@@ -26,3 +27,5 @@ graph = export.Graph("matmul_0")
 value = graph.neg(np.ones(3))  # wrong
 graph.matmul(graph.input("x", (1,), np.float32), 1)  # wrong
 (outputs,) = Model("a.mindir").run_all(1)  # wrong
+pipeserve_native.load("matmul", thread=1)  # wrong
+print(pipeserve_native.load("matmul").predict.input_name)  # wrong

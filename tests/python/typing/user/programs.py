@@ -49,3 +49,11 @@ def ask(address: str) -> dict[str, Any]:
     if isinstance(reply, dict):
         raise RuntimeError(reply["error"])
     return reply[0]
+
+
+def embed(directory: str) -> Any:
+    with pipeserve_native.load(directory, threads=1) as model:
+        x, z = model.predict(np.ones((128, 96), np.float32), y=np.ones((128, 96), np.float32))
+        names: list[str] = [*model.predict.input_names, *model.callables]
+        print(model.name, model.version, names, model["predict"].output_names)
+        return x + z
