@@ -103,7 +103,7 @@ Instance ToInputs(const std::string& callable, const AnyTuple& args) {
 }
 
 AnyTuple Infer(Server& server, const std::string& servable, uint64_t version,
-                const std::string& callable, const AnyTuple& args) {
+               const std::string& callable, const AnyTuple& args) {
   Housekeeper::Global().ReleaseWaiting();
   const RaisedHere raised;
   Instance inputs = ToInputs(callable, args);
