@@ -14,9 +14,9 @@
 namespace pipeserve {
 
 struct ClientSslOptions {
-  std::string certificate_file;  // With private_key_file, or neither.
-  std::string private_key_file;
-  std::string custom_ca_file;
+  std::string certificate_file = {};  // With private_key_file, or neither.
+  std::string private_key_file = {};
+  std::string custom_ca_file = {};
 };
 
 struct ClientOptions {

@@ -26,9 +26,9 @@ struct SslOptions {
 };
 
 struct ListenOptions {
-  std::string address;  // "ip:port"; for gRPC also "unix:<path>". Port 0 picks a free one.
+  std::string address = {};  // "ip:port"; for gRPC also "unix:<path>". Port 0 picks a free one.
   size_t max_message_bytes = size_t{100} << 20;
-  std::optional<SslOptions> ssl;
+  std::optional<SslOptions> ssl = {};
   bool http_status_codes = false;  // REST only: real status codes instead of 200 always.
 };
 
