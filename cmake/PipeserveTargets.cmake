@@ -13,19 +13,54 @@ if(PIPESERVE_SANITIZE)
   target_link_options(pipeserve_flags INTERFACE -fsanitize=${PIPESERVE_SANITIZE})
 endif()
 
-# pipeserve_add_layer(NAME [PUBLIC_HEADERS ...] SOURCES ... DEPENDS layers... [LIBRARIES ...])
+# pipeserve_unite(VARIABLE FOLDER sources...)
+#
+# With PIPESERVE_UNITY_BUILD, sets VARIABLE to a few files that include the sources, which are in
+# FOLDER below cpp/src; else to the sources. CMake's own unity builds name the checkout in what they
+# generate, and ccache would find nothing that another checkout compiled.
+function(pipeserve_unite variable folder)
+  if(NOT PIPESERVE_UNITY_BUILD)
+    set(${variable} ${ARGN} PARENT_SCOPE)
+    return()
+  endif()
+  set(batch_size 6)
+  set(rest ${ARGN})
+  set(united "")
+  while(rest)
+    list(SUBLIST rest 0 ${batch_size} batch)
+    list(REMOVE_ITEM rest ${batch})
+    list(LENGTH united number)
+    set(file ${CMAKE_CURRENT_BINARY_DIR}/unity/${folder}_${number}.cc)
+    set(content "")
+    foreach(source IN LISTS batch)
+      string(APPEND content "#include \"${folder}/${source}\"\n")
+    endforeach()
+    file(CONFIGURE OUTPUT ${file} CONTENT "${content}" @ONLY)
+    list(APPEND united ${file})
+  endwhile()
+  # Warns of anonymous namespaces in what is included, which here are sources.
+  set_source_files_properties(${united} PROPERTIES COMPILE_OPTIONS -Wno-subobject-linkage)
+  set(${variable} ${united} PARENT_SCOPE)
+endfunction()
+
+# pipeserve_add_layer(NAME [PUBLIC_HEADERS ...] SOURCES ... [ALONE ...] DEPENDS layers...
+#                     [LIBRARIES ...])
 #
 # One layer of the core, an object library below cpp/src/NAME. DEPENDS lists the layers that its
 # files may include, PUBLIC_HEADERS its share of cpp/include/pipeserve; tools/check_layers.py holds
-# every include against them.
+# every include against them. ALONE are sources with flags of their own, or so large that they are
+# never compiled together with others.
 function(pipeserve_add_layer name)
-  cmake_parse_arguments(ARG "" "" "PUBLIC_HEADERS;SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "PUBLIC_HEADERS;SOURCES;ALONE;DEPENDS;LIBRARIES" ${ARGN})
   if(NOT ARG_SOURCES)
     add_library(pipeserve_${name} INTERFACE)
     return()
   endif()
-  list(TRANSFORM ARG_SOURCES PREPEND src/${name}/)
-  add_library(pipeserve_${name} OBJECT ${ARG_SOURCES})
+  pipeserve_unite(sources ${name} ${ARG_SOURCES})
+  list(APPEND sources ${ARG_ALONE})
+  # What is no generated file is in the layer's folder.
+  list(TRANSFORM sources PREPEND src/${name}/ REGEX "^[^/].*$")
+  add_library(pipeserve_${name} OBJECT ${sources})
   set_target_properties(pipeserve_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_include_directories(pipeserve_${name} PUBLIC src include)
   target_link_libraries(pipeserve_${name} PUBLIC pipeserve_flags ${ARG_LIBRARIES})
@@ -39,7 +74,8 @@ endfunction()
 
 # pipeserve_add_test(LAYER SOURCES ... [LAYERS more...])
 #
-# The tests of one layer as one program, linked with the layers below it.
+# The tests of one layer as one program, linked with the layers below it. They have the layer's name
+# as a label.
 function(pipeserve_add_test layer)
   cmake_parse_arguments(ARG "" "" "SOURCES;LAYERS;LIBRARIES" ${ARGN})
   list(TRANSFORM ARG_SOURCES PREPEND ${layer}/)
@@ -54,7 +90,7 @@ function(pipeserve_add_test layer)
                         pipeserve_test_main)
   gtest_discover_tests(pipeserve_${layer}_test DISCOVERY_TIMEOUT 60
                        WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
-                       PROPERTIES TIMEOUT 150)
+                       PROPERTIES TIMEOUT 150 LABELS ${layer})
 endfunction()
 
 # pipeserve_add_proto(NAME SOURCES a.proto... [GRPC])

@@ -15,10 +15,14 @@
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
 #include "bindings/process.h"
+#include "bindings/types.h"
 #include "pipeserve/client.h"
 
 namespace pipeserve::bindings {
 namespace {
+
+using Errors = py::typing::List<py::typing::Tuple<int, py::str>>;
+using Replies = py::typing::List<py::typing::Dict<py::str, py::object>>;
 
 using ClientHere = OfProcess<Client>;
 
@@ -77,7 +81,7 @@ ClientHere MakeClient(std::string address, std::string servable, std::string met
   return {Unwrap(WithoutGil([&] { return Client::Create(options); })), "Client"};
 }
 
-std::shared_ptr<PendingReply> Infer(Client& client, const py::list& instances) {
+std::shared_ptr<PendingReply> Infer(Client& client, const py::typing::List<py::object>& instances) {
   Housekeeper::Global().ReleaseWaiting();
   std::vector<NamedInstance> request;
   request.reserve(instances.size());
@@ -93,14 +97,14 @@ std::shared_ptr<PendingReply> Infer(Client& client, const py::list& instances) {
 }
 
 // The instances, and per error its code and text.
-py::tuple WaitForReply(PendingReply& pending) {
+py::typing::Tuple<Replies, Errors> WaitForReply(PendingReply& pending) {
   pending.birthplace().Check("reply");
   while (!WithoutGil([&] { return pending.WaitFor(kWaitStep); })) CheckSignals();
   Unwrap(pending.reply().status());
   const InferReply& reply = *pending.reply();
-  py::list instances;
+  Replies instances;
   for (const NamedInstance& instance : reply.instances) instances.append(ToDict(instance));
-  py::list errors;
+  Errors errors;
   for (const InstanceError& error : reply.errors) {
     errors.append(py::make_tuple(error.code, error.message));
   }

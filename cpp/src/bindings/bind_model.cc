@@ -11,6 +11,7 @@
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/process.h"
+#include "bindings/types.h"
 #include "pipeserve/model.h"
 
 namespace pipeserve::bindings {
@@ -18,13 +19,13 @@ namespace {
 
 using ModelHere = OfProcess<Model>;
 
-ModelHere LoadModel(const std::string& path, std::string key, std::string mode,
+ModelHere LoadModel(const std::string& path, const py::bytes& key, std::string mode,
                     std::optional<int> threads) {
-  const ModelOptions options{std::move(key), std::move(mode), threads};
+  const ModelOptions options{key, std::move(mode), threads};
   return {Unwrap(WithoutGil([&] { return Model::Load(path, options); })), "Model"};
 }
 
-py::tuple Run(Model& model, const py::tuple& inputs) {
+AnyTuple Run(Model& model, const AnyTuple& inputs) {
   std::vector<Tensor> tensors;
   tensors.reserve(inputs.size());
   for (py::handle value : inputs) tensors.push_back(Unwrap(ToTensor(value)));
@@ -32,8 +33,10 @@ py::tuple Run(Model& model, const py::tuple& inputs) {
 }
 
 // Per tensor its name, dtype and shape.
-py::list Infos(const std::vector<TensorInfo>& infos) {
-  py::list list;
+using InfoList = py::typing::List<py::typing::Tuple<py::str, py::dtype, DimsTuple>>;
+
+InfoList Infos(const std::vector<TensorInfo>& infos) {
+  InfoList list;
   for (const TensorInfo& info : infos) {
     const std::vector<int64_t> dims(info.shape.begin(), info.shape.end());
     list.append(py::make_tuple(info.name, ToDtype(info.dtype), py::tuple(py::cast(dims))));

@@ -15,6 +15,7 @@
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
 #include "bindings/process.h"
+#include "bindings/types.h"
 #include "pipeserve/server.h"
 
 namespace pipeserve::bindings {
@@ -31,7 +32,7 @@ ServerHere MakeServer(int max_inflight, size_t max_enqueued_requests, size_t max
 }
 
 void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string> model_files,
-               const std::optional<std::string>& key, const std::string& mode,
+               const std::optional<py::bytes>& key, const std::string& mode,
                std::optional<int> threads, int max_inflight) {
   LocalServableOptions options{std::move(model_files), std::nullopt, threads, max_inflight};
   if (key) options.decryption = DecryptionOptions{*key, mode};
@@ -91,7 +92,7 @@ std::string StartRest(Server& server, std::string address, size_t max_message_by
 }
 
 // The values that a client could send, as it would send them.
-Instance ToInputs(const std::string& callable, const py::tuple& args) {
+Instance ToInputs(const std::string& callable, const AnyTuple& args) {
   Instance inputs;
   inputs.reserve(args.size());
   for (py::handle value : args) {
@@ -104,15 +105,15 @@ Instance ToInputs(const std::string& callable, const py::tuple& args) {
   return inputs;
 }
 
-py::tuple Infer(Server& server, const std::string& servable, uint64_t version,
-                const std::string& callable, const py::tuple& args) {
+AnyTuple Infer(Server& server, const std::string& servable, uint64_t version,
+               const std::string& callable, const AnyTuple& args) {
   Housekeeper::Global().ReleaseWaiting();
   const RaisedHere raised;
   Instance inputs = ToInputs(callable, args);
   const Result<Instance> outputs = WithoutGil(
       [&] { return server.Infer(servable, callable, std::move(inputs), {.version = version}); });
   if (!outputs.ok()) Raise(outputs.status());
-  py::tuple values(outputs->size());
+  AnyTuple values(outputs->size());
   for (size_t i = 0; i < values.size(); ++i) values[i] = ToClientObject((*outputs)[i]);
   return values;
 }
@@ -141,7 +142,7 @@ struct CallFuture {
 };
 
 CallFuture Submit(Server& server, const std::string& servable, uint64_t version,
-                  const std::string& method, const py::tuple& args, bool keep) {
+                  const std::string& method, const AnyTuple& args, bool keep) {
   Housekeeper::Global().ReleaseWaiting();
   const std::span items(&PyTuple_GET_ITEM(args.ptr(), 0), args.size());
   Arguments given = ToArguments(items);

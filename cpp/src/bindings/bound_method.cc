@@ -129,8 +129,8 @@ py::object ToReturned(const Result<PendingCall::KeptResults>& results, bool list
   return ToReturnedBy(results, list_form);
 }
 
-py::object BindMethod(const py::object& server, std::string servable, uint64_t version,
-                      std::string method, bool keep) {
+AnyCallable BindMethod(const py::object& server, std::string servable, uint64_t version,
+                       std::string method, bool keep) {
   auto target =
       std::make_unique<Target>(Target{server, &server.cast<OfProcess<Server>&>(),
                                       std::move(servable), version, std::move(method), keep});
@@ -140,7 +140,7 @@ py::object BindMethod(const py::object& server, std::string servable, uint64_t v
   target.release();
   PyObject* function = PyCFunction_New(Definition(), capsule.ptr());
   if (function == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(function);
+  return py::reinterpret_steal<AnyCallable>(function);
 }
 
 }  // namespace pipeserve::bindings
