@@ -153,6 +153,7 @@ def finish(wheel: pathlib.Path, dist: pathlib.Path) -> pathlib.Path:
     finished = dist / wheel.name
     with InWheelCtx(wheel, finished) as unpacked:
         unpacked.zip_compression_level = 9
+        assert unpacked.path is not None  # Inside the context.
         (dist_info,) = unpacked.path.glob("*.dist-info")
         packages = add_notices(dist_info)
         symbols = make_private(unpacked.path, str(find_patchelf()), wheel.parent)

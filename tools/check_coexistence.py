@@ -27,7 +27,7 @@ SECONDS = 180
 
 def pip(python: pathlib.Path, *arguments: str) -> bool:
     """Whether pip did it."""
-    command = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
+    command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
     return subprocess.run(command, check=False).returncode == 0
 
 
@@ -54,7 +54,13 @@ def install_wheel(python: pathlib.Path, version: tuple[int, int]) -> None:
 
 def write_protocol(python: pathlib.Path, folder: pathlib.Path) -> None:
     """The module of the messages, for protobuf."""
-    protoc = [python, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}", f"--python_out={folder}"]
+    protoc = [
+        str(python),
+        "-m",
+        "grpc_tools.protoc",
+        f"-I{ROOT / 'proto'}",
+        f"--python_out={folder}",
+    ]
     subprocess.run([*protoc, "ms_service.proto"], check=True)
 
 
@@ -67,7 +73,7 @@ def runs(modules: list[str]) -> Iterator[list[str]]:
 
 def try_in(folder: pathlib.Path, python: pathlib.Path, arguments: list[str]) -> bool:
     """Whether the modules work in this order."""
-    command = [python, SCRIPT, *arguments]
+    command = [str(python), str(SCRIPT), *arguments]
     try:
         done = subprocess.run(
             command, cwd=folder, timeout=SECONDS, capture_output=True, text=True, check=False

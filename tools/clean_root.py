@@ -53,8 +53,8 @@ class CleanRoot:
 
     def _mounts(self, see: Sequence[pathlib.Path]) -> list[str]:
         mounts = [f"mount -t proc proc {self._quote('proc')}"]
-        for folder in ("tmp", "dev/shm"):
-            mounts.append(f"mount -t tmpfs tmpfs {self._quote(folder)}")
+        for name in ("tmp", "dev/shm"):
+            mounts.append(f"mount -t tmpfs tmpfs {self._quote(name)}")
         for folder in see:
             target = self._quote(str(folder.resolve()))
             mounts.append(f"mkdir -p {target}")

@@ -27,7 +27,7 @@ def elf_files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def defined_symbols(library: pathlib.Path) -> set[str]:
     """The names that the loader finds in a library, without their versions."""
-    nm = ["nm", "--dynamic", "--defined-only", "--format=posix", library]
+    nm = ["nm", "--dynamic", "--defined-only", "--format=posix", str(library)]
     lines = subprocess.run(nm, capture_output=True, text=True, check=True).stdout.splitlines()
     fields = (line.split() for line in lines)
     return {name.partition("@")[0] for name, kind, *_ in fields if kind != "A"}  # A: a version.

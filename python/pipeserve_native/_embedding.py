@@ -10,7 +10,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any
 
 from pipeserve_native import _checks, _core, _lifetime
-from pipeserve_native._errors import FailedPreconditionError, InvalidArgumentError
+from pipeserve_native._errors import InvalidArgumentError
 from pipeserve_native._registry import DistributedDeclaration, Registry
 from pipeserve_native.server import _config, _loading
 
@@ -26,16 +26,7 @@ class _Home:
         self.server = server
         self.servable = registry.name
         self.version = version
-        self.process = os.getpid()
         self.close = weakref.finalize(self, _end, server, registry)
-
-    def check_process(self, function: str) -> None:
-        """A fork has none of the threads that a call may need."""
-        if os.getpid() != self.process:
-            raise FailedPreconditionError(
-                f"{self.servable}.{function} was loaded by process {self.process} and cannot be "
-                f"called in process {os.getpid()}, which was forked from it: call load() there"
-            )
 
 
 def _end(server: _core.Server, registry: Registry) -> None:
@@ -77,7 +68,6 @@ class LoadedFunction:
             InternalError: a function of the servable raised; that exception is its ``__cause__``.
         """
         home = self._home
-        home.check_process(self.name)
         inputs = self._order(args, kwargs) if kwargs else args
         if len(inputs) != len(self.input_names):
             raise self._wrong_inputs(len(args), kwargs)
