@@ -168,7 +168,7 @@ def measure_all(rounds: int, batches: int) -> dict[str, dict[str, float]]:
 
 def main() -> int:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--serve", nargs=2, metavar=("FOLDER", "GRAPH"), help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--batches", type=int, default=100, help="of 100 calls each, a round")

@@ -40,7 +40,7 @@ def peak(server: Server, workload: Workload, seconds: float, rate: float) -> flo
 
 def offer(server: Server, workload: Workload, rate: float, seconds: float) -> dict[str, float]:
     """Requests at ``rate``: answered per second of the offer, and latencies in microseconds."""
-    command = [
+    command: list[str | Path] = [
         PROGRAMS / "pipeserve_bench_offer", server.address, str(workload.rows), f"{rate:.0f}",
         str(seconds), str(CONNECTIONS),
     ]  # fmt: skip
@@ -97,7 +97,7 @@ def measure_all(folder: Path, rounds: int, seconds: float) -> dict[str, dict[str
 
 def main() -> int:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each half of a round")
     parser.add_argument("--json", type=Path, help="write the figures here, too")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -153,8 +154,8 @@ def growth_tables(folder: Path, options: argparse.Namespace) -> dict[str, Table]
             )
         workloads = dict.fromkeys(servers, Workload())
         tables["ranks"] = compare(servers, workloads, ("1",), rounds, count)
-    for where, start in (("one process", local_server), ("8 agents", distributed_server)):
-        more = (RANKS,) if start is distributed_server else ()
+    with_agents = functools.partial(distributed_server, ranks=RANKS)
+    for where, start in (("one process", local_server), ("8 agents", with_agents)):
         for quantity, values in (("calls", (2, 11, 101)), ("rows", (8, 128, 2048, 21848))):
             servers, workloads = {}, {}
             with contextlib.ExitStack() as stack:
@@ -171,7 +172,7 @@ def growth_tables(folder: Path, options: argparse.Namespace) -> dict[str, Table]
                     )
                     workloads[name] = workload
                     servers[name] = stack.enter_context(
-                        start(folder / f"{quantity}{value}", workload, *more)  # type: ignore[operator]
+                        start(folder / f"{quantity}{value}", workload)
                     )
                 note(f"{quantity}, {where}")
                 tables[f"{quantity}, {where}"] = compare(
@@ -196,7 +197,7 @@ def limits(folder: Path, count: int) -> dict[str, float]:
 
 def main() -> int:
     """Measures and prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="the first table, one client")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(

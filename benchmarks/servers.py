@@ -17,7 +17,7 @@ from pipeserve_native import _demo, export
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "build/wheel/benchmarks"
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path.insert(0, str(ROOT / "tools"))
 
 from demo import free_ports, running, stop, wait_for  # noqa: E402
 

@@ -5,10 +5,11 @@ set -eu
 
 list="$(dirname "$0")/debian-packages.txt"
 missing=""
-for package in $(grep -v '^#' "$list"); do
+while read -r package; do
+  case "$package" in '#'* | '') continue ;; esac
   status="$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)"
   [ "$status" = installed ] || missing="$missing $package"
-done
+done <"$list"
 [ -n "$missing" ] || exit 0
 
 echo "Installing Debian packages:$missing"

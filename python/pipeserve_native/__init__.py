@@ -5,7 +5,7 @@
 calls them, ``export`` writes models.
 """
 
-from pipeserve_native._core import __version__
+from pipeserve_native._attach import __version__
 from pipeserve_native._embedding import LoadedFunction, LoadedServable, load
 from pipeserve_native._errors import (
     AbortedError,

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,21 +17,40 @@ from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native.client import Client
 from pipeserve_native.server import _config, distributed
 
-_EXAMPLES = """examples:
-  pipeserve export-demo demo
+_SERVE_EXAMPLES = """  pipeserve serve thermometer
   pipeserve serve demo/matmul --rank-table demo/rank_table_8pcs.json
-  pipeserve agent 127.0.0.1:6200 --models demo/model
-  pipeserve infer localhost:5500 matmul predict --input x=x.npy --input y=y.npy
 """
+_AGENT_EXAMPLES = """  pipeserve agent 127.0.0.1:6200 --models demo/model
+"""
+_INFER_EXAMPLES = """  pipeserve infer localhost:5500 matmul predict --input x=x.npy --input y=y.npy
+  pipeserve infer localhost:5500 images classify --input image=photo.png
+  pipeserve infer localhost:5500 thermometer convert --json '{"celsius": [0.0, 37.0]}'
+"""
+_EXPORT_EXAMPLES = """  pipeserve export-demo demo
+"""
+
+
+_INT32 = np.iinfo(np.int32)
 
 
 class _UsageError(Exception):
     """The arguments make no sense together."""
 
 
+def _add_command(commands: Any, name: str, *, examples: str, **texts: str) -> Any:
+    return commands.add_parser(
+        name,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **texts,
+    )
+
+
 def _add_serve(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "serve",
+        examples=_SERVE_EXAMPLES,
         help="serve one servable",
         description="Serves the servable in DIR, which holds servable_config.py, until Ctrl-C.",
     )
@@ -147,10 +167,12 @@ def _serve(args: argparse.Namespace) -> None:
 
 
 def _add_agent(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "agent",
+        examples=_AGENT_EXAMPLES,
         help="run this machine's agents",
-        description="Starts the agents whose files are MODELS/device<r>/*.mindir, until Ctrl-C. "
+        description="Starts the agents whose files are MODELS/device<r>/*.mindir, until Ctrl-C.\n"
         "Graphs are numbered in the order of their file names.",
     )
     parser.add_argument("address", metavar="ADDRESS", help="the server's distributed address")
@@ -205,8 +227,10 @@ def _agent(args: argparse.Namespace) -> None:
 
 
 def _add_infer(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "infer",
+        examples=_INFER_EXAMPLES,
         help="call a method",
         description="Calls a method or pipeline and prints its result.",
     )
@@ -216,9 +240,17 @@ def _add_infer(commands: Any) -> None:
     parser.add_argument("--version-number", type=int, default=0, help="0 is the newest")
     inputs = parser.add_mutually_exclusive_group(required=True)
     inputs.add_argument(
-        "--input", action="append", metavar="NAME=FILE.npy", help="one input, from a numpy file"
+        "--input",
+        action="append",
+        metavar="NAME=FILE",
+        help="one input: the array in a file *.npy, or the bytes of any other file",
     )
-    inputs.add_argument("--json", metavar="TEXT", help="one instance or a list of them")
+    inputs.add_argument(
+        "--json",
+        metavar="TEXT",
+        help="one instance or a list of them; as over REST, integers are int32 and other numbers "
+        "float32",
+    )
     parser.set_defaults(run=_infer)
 
 
@@ -227,14 +259,31 @@ def _read_inputs(inputs: Sequence[str]) -> dict[str, Any]:
     for item in inputs:
         name, equals, path = item.partition("=")
         if not equals or not name:
-            raise _UsageError(f"--input should be NAME=FILE.npy, but is {item}")
-        instance[name] = np.load(path, allow_pickle=False)
+            raise _UsageError(f"--input should be NAME=FILE, but is {item}")
+        if path.endswith(".npy"):
+            instance[name] = np.load(path, allow_pickle=False)
+        else:
+            instance[name] = Path(path).read_bytes()
     return instance
 
 
-def _to_arrays(value: Any) -> Any:
-    """Lists of a JSON instance become arrays, numbers and text stay."""
-    return np.asarray(value) if isinstance(value, list) else value
+def _to_input(name: str, value: Any) -> Any:
+    """What a value of a JSON instance is over REST, too."""
+    if isinstance(value, str):
+        return value
+    try:
+        array = np.array(value)
+    except ValueError as error:
+        raise _UsageError(f"--json: {name} is no array: {error}") from error
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    if array.dtype.kind == "i":
+        if array.size and not (_INT32.min <= array.min() and array.max() <= _INT32.max):
+            raise _UsageError(f"--json: {name} does not fit into int32; use --input")
+        return array.astype(np.int32)
+    if array.dtype.kind not in "bU":
+        raise _UsageError(f"--json: {name} should be numbers or text, but is {value}")
+    return array
 
 
 def _read_json(text: str) -> list[dict[str, Any]]:
@@ -245,7 +294,7 @@ def _read_json(text: str) -> list[dict[str, Any]]:
     instances = parsed if isinstance(parsed, list) else [parsed]
     if not all(isinstance(instance, dict) for instance in instances):
         raise _UsageError("--json should be an object or a list of objects")
-    return [{name: _to_arrays(value) for name, value in item.items()} for item in instances]
+    return [{name: _to_input(name, value) for name, value in item.items()} for item in instances]
 
 
 def _infer(args: argparse.Namespace) -> int:
@@ -259,10 +308,12 @@ def _infer(args: argparse.Namespace) -> int:
 
 
 def _add_export_demo(commands: Any) -> None:
-    parser = commands.add_parser(
+    parser = _add_command(
+        commands,
         "export-demo",
+        examples=_EXPORT_EXAMPLES,
         help="write a complete example",
-        description="Writes a model of two graphs cut over eight ranks, its servable_config.py, "
+        description="Writes a model of two graphs cut over eight ranks, its servable_config.py,\n"
         "a rank table and the three scripts that serve and call it.",
     )
     parser.add_argument("directory", metavar="DIR")
@@ -273,7 +324,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pipeserve",
         description="Serves models of several graphs.",
-        epilog=_EXAMPLES,
+        epilog="examples:\n"
+        + "".join((_EXPORT_EXAMPLES, _SERVE_EXAMPLES, _AGENT_EXAMPLES, _INFER_EXAMPLES)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pipeserve {__version__}")

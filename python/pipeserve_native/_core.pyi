@@ -1,46 +1,121 @@
-"""The native core."""
+"""
+The native core of pipeserve_native.
+"""
 
-from collections.abc import Callable
-from enum import Enum
-from typing import Any
+from __future__ import annotations
+
+import collections.abc
+import typing
 
 import numpy as np
+import numpy.typing as npt
 
-__version__: str
-
-class Phase(Enum):
-    INPUT = 0
-    PREPROCESS = 1
-    PREDICT = 2
-    POSTPROCESS = 3
-
-class DataSource:
-    def __init__(self, phase: Phase, index: int) -> None: ...
+__all__: list[str] = [
+    "AgentGroupConfig",
+    "CallFuture",
+    "Client",
+    "ClientSslOptions",
+    "DataSource",
+    "GraphBuilder",
+    "GraphStep",
+    "HostFunction",
+    "HostStep",
+    "LaneKind",
+    "MethodSpec",
+    "Model",
+    "PendingReply",
+    "Phase",
+    "PipelineSpec",
+    "RankPlace",
+    "ResidentTensor",
+    "ServableSpec",
+    "Server",
+    "SslOptions",
+    "acquire_agent_config",
+    "close_housekeeper",
+    "counters",
+    "generator_function",
+    "instance_function",
+    "native_function",
+    "report_agents_failed",
+    "set_log_level",
+    "take_log_records",
+]
 
 class HostFunction:
     @property
     def name(self) -> str: ...
 
+class Phase:
+    """
+    Members:
+
+      INPUT
+
+      PREPROCESS
+
+      PREDICT
+
+      POSTPROCESS
+    """
+
+    INPUT: typing.ClassVar[Phase]
+    POSTPROCESS: typing.ClassVar[Phase]
+    PREDICT: typing.ClassVar[Phase]
+    PREPROCESS: typing.ClassVar[Phase]
+    __members__: typing.ClassVar[dict[str, Phase]]
+    @typing.overload
+    def __eq__(self, other: Phase) -> bool: ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool: ...
+    def __getstate__(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __index__(self) -> int: ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __int__(self) -> int: ...
+    @typing.overload
+    def __ne__(self, other: Phase) -> bool: ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __str__(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> int: ...
+
+class DataSource:
+    def __init__(self, phase: Phase, index: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
 class HostStep:
     def __init__(
-        self, function: HostFunction, inputs: list[DataSource], output_count: int
+        self,
+        function: HostFunction,
+        inputs: collections.abc.Sequence[DataSource],
+        output_count: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
 
 class GraphStep:
-    def __init__(self, subgraph: int, inputs: list[DataSource], output_count: int) -> None: ...
+    def __init__(
+        self,
+        subgraph: typing.SupportsInt | typing.SupportsIndex,
+        inputs: collections.abc.Sequence[DataSource],
+        output_count: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
 
 class MethodSpec:
     def __init__(
         self,
         *,
         name: str,
-        input_names: list[str],
-        output_names: list[str],
+        input_names: collections.abc.Sequence[str],
+        output_names: collections.abc.Sequence[str],
         preprocess: HostStep | None,
         graph: GraphStep,
         postprocess: HostStep | None,
-        outputs: list[DataSource],
-        timeout: float,
+        outputs: collections.abc.Sequence[DataSource],
+        timeout: typing.SupportsFloat | typing.SupportsIndex,
     ) -> None: ...
 
 class PipelineSpec:
@@ -48,10 +123,10 @@ class PipelineSpec:
         self,
         *,
         name: str,
-        input_names: list[str],
-        output_names: list[str],
+        input_names: collections.abc.Sequence[str],
+        output_names: collections.abc.Sequence[str],
         function: HostFunction,
-        timeout: float,
+        timeout: typing.SupportsFloat | typing.SupportsIndex,
     ) -> None: ...
 
 class ServableSpec:
@@ -59,25 +134,41 @@ class ServableSpec:
         self,
         *,
         name: str,
-        version: int,
-        methods: list[MethodSpec],
-        pipelines: list[PipelineSpec],
+        version: typing.SupportsInt | typing.SupportsIndex,
+        methods: collections.abc.Sequence[MethodSpec],
+        pipelines: collections.abc.Sequence[PipelineSpec],
         with_batch_dim: bool,
-        without_batch_dim_inputs: list[int],
+        without_batch_dim_inputs: collections.abc.Sequence[
+            typing.SupportsInt | typing.SupportsIndex
+        ],
     ) -> None: ...
 
-def instance_function(
-    function: Callable[..., Any], name: str, output_count: int
-) -> HostFunction: ...
-def generator_function(
-    function: Callable[..., Any], name: str, output_count: int
-) -> HostFunction: ...
-def native_function(name: str) -> HostFunction | None: ...
+class ResidentTensor:
+    """
+    An output that stays where it was computed, until its request ends.
 
-class LaneKind(Enum):
-    AUTO = 0
-    SHM = 1
-    GRPC = 2
+    What run(..., keep=True) returns. It stands for its array among the arguments
+    of later calls of the same servable.
+    """
+    def __repr__(self) -> str: ...
+    def numpy(self) -> typing.Any:
+        """
+        The values: a read-only array, or for text what run() returns.
+
+        Raises FailedPreconditionError when its request has ended or the thread works for
+        another one, DeadlineExceededError or CancelledError when the request was given up,
+        UnavailableError when the group of agents that computed it is lost.
+        """
+    @property
+    def dtype(self) -> np.dtype[typing.Any]:
+        """
+        Its element type, also after its end.
+        """
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """
+        Its dimensions, also after its end.
+        """
 
 class SslOptions:
     def __init__(
@@ -89,17 +180,46 @@ class SslOptions:
         verify_client: bool,
     ) -> None: ...
 
-class ResidentTensor:
+class LaneKind:
+    """
+    Members:
+
+      AUTO
+
+      SHM
+
+      GRPC
+    """
+
+    AUTO: typing.ClassVar[LaneKind]
+    GRPC: typing.ClassVar[LaneKind]
+    SHM: typing.ClassVar[LaneKind]
+    __members__: typing.ClassVar[dict[str, LaneKind]]
+    @typing.overload
+    def __eq__(self, other: LaneKind) -> bool: ...
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool: ...
+    def __getstate__(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __index__(self) -> int: ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __int__(self) -> int: ...
+    @typing.overload
+    def __ne__(self, other: LaneKind) -> bool: ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def __str__(self) -> str: ...
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def name(self) -> str: ...
     @property
-    def dtype(self) -> np.dtype[Any]: ...
-    def numpy(self) -> Any: ...
+    def value(self) -> int: ...
 
 class CallFuture:
-    def wait(self, timeout: float | None) -> bool: ...
-    def returned(self) -> Any: ...
     def cancel(self) -> bool: ...
+    def returned(self) -> typing.Any: ...
+    def wait(self, timeout: typing.SupportsFloat | typing.SupportsIndex | None) -> bool: ...
     @property
     def done(self) -> bool: ...
     @property
@@ -109,78 +229,99 @@ class Server:
     def __init__(
         self,
         *,
-        max_inflight: int,
-        max_enqueued_requests: int,
-        max_enqueued_bytes: int,
-        max_request_seconds: float,
+        max_inflight: typing.SupportsInt | typing.SupportsIndex,
+        max_enqueued_requests: typing.SupportsInt | typing.SupportsIndex,
+        max_enqueued_bytes: typing.SupportsInt | typing.SupportsIndex,
+        max_request_seconds: typing.SupportsFloat | typing.SupportsIndex,
     ) -> None: ...
-    def set_max_enqueued_requests(self, limit: int) -> None: ...
+    def infer(
+        self,
+        servable: str,
+        version: typing.SupportsInt | typing.SupportsIndex,
+        callable: str,
+        args: tuple[typing.Any, ...],
+    ) -> tuple[typing.Any, ...]: ...
     def load_local(
         self,
         spec: ServableSpec,
         *,
-        model_files: list[str],
+        model_files: collections.abc.Sequence[str],
         key: bytes | None,
         mode: str,
-        threads: int | None,
-        max_inflight: int,
+        threads: typing.SupportsInt | typing.SupportsIndex | None,
+        max_inflight: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def method(
+        self,
+        servable: str,
+        version: typing.SupportsInt | typing.SupportsIndex,
+        method: str,
+        keep: bool,
+    ) -> collections.abc.Callable[..., typing.Any]: ...
+    def set_max_enqueued_requests(
+        self, limit: typing.SupportsInt | typing.SupportsIndex
     ) -> None: ...
     def start_distributed(
         self,
         spec: ServableSpec,
         *,
-        rank_size: int,
-        stage_size: int,
+        rank_size: typing.SupportsInt | typing.SupportsIndex,
+        stage_size: typing.SupportsInt | typing.SupportsIndex,
         rank_table_file: str,
         address: str,
-        call_timeout: float,
+        call_timeout: typing.SupportsFloat | typing.SupportsIndex,
         lane: LaneKind,
         wait_for_all: bool,
-        max_inflight: int,
+        max_inflight: typing.SupportsInt | typing.SupportsIndex,
     ) -> str: ...
-    def wait_ready(self, name: str, version: int, timeout: float | None) -> None: ...
     def start_grpc(
-        self, address: str, *, max_message_bytes: int, ssl: SslOptions | None
+        self,
+        address: str,
+        *,
+        max_message_bytes: typing.SupportsInt | typing.SupportsIndex,
+        ssl: SslOptions | None,
     ) -> str: ...
     def start_rest(
         self,
         address: str,
         *,
-        max_message_bytes: int,
+        max_message_bytes: typing.SupportsInt | typing.SupportsIndex,
         ssl: SslOptions | None,
         http_status_codes: bool,
     ) -> str: ...
-    def infer(
-        self, servable: str, version: int, callable: str, args: tuple[Any, ...]
-    ) -> tuple[Any, ...]: ...
-    def method(
-        self, servable: str, version: int, method: str, keep: bool
-    ) -> Callable[..., Any]: ...
-    def submit(
-        self, servable: str, version: int, method: str, args: tuple[Any, ...], keep: bool
-    ) -> CallFuture: ...
     def stop(self) -> None: ...
+    def submit(
+        self,
+        servable: str,
+        version: typing.SupportsInt | typing.SupportsIndex,
+        method: str,
+        args: tuple[typing.Any, ...],
+        keep: bool,
+    ) -> CallFuture: ...
+    def wait_ready(
+        self,
+        name: str,
+        version: typing.SupportsInt | typing.SupportsIndex,
+        timeout: typing.SupportsFloat | typing.SupportsIndex | None,
+    ) -> None: ...
 
 class RankPlace:
     @property
-    def ip(self) -> str: ...
-    @property
     def device_id(self) -> int: ...
+    @property
+    def ip(self) -> str: ...
 
 class AgentGroupConfig:
     @property
-    def servable_name(self) -> str: ...
-    @property
     def rank_size(self) -> int: ...
-    @property
-    def stage_size(self) -> int: ...
     @property
     def rank_table_json(self) -> str: ...
     @property
     def ranks(self) -> list[RankPlace]: ...
-
-def acquire_agent_config(address: str, timeout: float) -> AgentGroupConfig: ...
-def report_agents_failed(address: str, reason: str) -> None: ...
+    @property
+    def servable_name(self) -> str: ...
+    @property
+    def stage_size(self) -> int: ...
 
 class ClientSslOptions:
     def __init__(
@@ -188,7 +329,7 @@ class ClientSslOptions:
     ) -> None: ...
 
 class PendingReply:
-    def result(self) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]: ...
+    def result(self) -> tuple[list[dict[str, typing.Any]], list[tuple[int, str]]]: ...
 
 class Client:
     def __init__(
@@ -197,45 +338,147 @@ class Client:
         address: str,
         servable: str,
         method: str,
-        version: int,
+        version: typing.SupportsInt | typing.SupportsIndex,
         ssl: ClientSslOptions | None,
     ) -> None: ...
-    def infer(self, instances: list[Any]) -> PendingReply: ...
+    def infer(self, instances: list[typing.Any]) -> PendingReply: ...
 
 class GraphBuilder:
     def __init__(self, name: str) -> None: ...
-    def input(self, name: str, dtype: np.dtype[Any], shape: list[int]) -> int: ...
-    def parameter(self, name: str, weight: np.ndarray[Any, Any]) -> int: ...
+    def add(
+        self,
+        a: typing.SupportsInt | typing.SupportsIndex,
+        b: typing.SupportsInt | typing.SupportsIndex,
+        strategy: collections.abc.Sequence[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ],
+    ) -> int: ...
+    def bias_add(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        bias: typing.SupportsInt | typing.SupportsIndex,
+        strategy: collections.abc.Sequence[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ],
+    ) -> int: ...
+    def concat(
+        self,
+        parts: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        axis: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    def info(
+        self, x: typing.SupportsInt | typing.SupportsIndex
+    ) -> tuple[np.dtype[typing.Any], tuple[int, ...]]: ...
+    def input(
+        self,
+        name: str,
+        dtype: np.dtype[typing.Any],
+        shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> int: ...
     def matmul(
-        self, a: int, b: int, transpose_a: bool, transpose_b: bool, strategy: list[list[int]]
+        self,
+        a: typing.SupportsInt | typing.SupportsIndex,
+        b: typing.SupportsInt | typing.SupportsIndex,
+        transpose_a: bool,
+        transpose_b: bool,
+        strategy: collections.abc.Sequence[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ],
     ) -> int: ...
-    def neg(self, x: int, strategy: list[list[int]]) -> int: ...
-    def relu(self, x: int, strategy: list[list[int]]) -> int: ...
-    def add(self, a: int, b: int, strategy: list[list[int]]) -> int: ...
-    def sub(self, a: int, b: int, strategy: list[list[int]]) -> int: ...
-    def mul(self, a: int, b: int, strategy: list[list[int]]) -> int: ...
-    def bias_add(self, x: int, bias: int, strategy: list[list[int]]) -> int: ...
-    def reshape(self, x: int, dims: list[int]) -> int: ...
-    def transpose(self, x: int, perm: list[int]) -> int: ...
-    def concat(self, parts: list[int], axis: int) -> int: ...
-    def split(self, x: int, axis: int, count: int) -> list[int]: ...
-    def strided_slice(
-        self, x: int, begin: list[int], end: list[int], strides: list[int], masks: list[int]
+    def mul(
+        self,
+        a: typing.SupportsInt | typing.SupportsIndex,
+        b: typing.SupportsInt | typing.SupportsIndex,
+        strategy: collections.abc.Sequence[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ],
     ) -> int: ...
-    def output(self, x: int) -> None: ...
-    def info(self, x: int) -> tuple[np.dtype[Any], tuple[int, ...]]: ...
+    def neg(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        strategy: collections.abc.Sequence[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ],
+    ) -> int: ...
+    def output(self, x: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def parameter(self, name: str, weight: npt.NDArray[typing.Any]) -> int: ...
+    def relu(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        strategy: collections.abc.Sequence[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ],
+    ) -> int: ...
+    def reshape(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        dims: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> int: ...
     def save(self, path: str) -> None: ...
-    def save_sharded(self, directory: str, rank_size: int) -> None: ...
+    def save_sharded(
+        self, directory: str, rank_size: typing.SupportsInt | typing.SupportsIndex
+    ) -> None: ...
+    def split(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        axis: typing.SupportsInt | typing.SupportsIndex,
+        count: typing.SupportsInt | typing.SupportsIndex,
+    ) -> list[int]: ...
+    def strided_slice(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        begin: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        end: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        strides: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        masks: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> int: ...
+    def sub(
+        self,
+        a: typing.SupportsInt | typing.SupportsIndex,
+        b: typing.SupportsInt | typing.SupportsIndex,
+        strategy: collections.abc.Sequence[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ],
+    ) -> int: ...
+    def transpose(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        perm: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> int: ...
 
 class Model:
-    def __init__(self, path: str, *, key: bytes, mode: str, threads: int | None) -> None: ...
+    def __init__(
+        self,
+        path: str,
+        *,
+        key: bytes,
+        mode: str,
+        threads: typing.SupportsInt | typing.SupportsIndex | None,
+    ) -> None: ...
+    def run(self, inputs: tuple[typing.Any, ...]) -> tuple[typing.Any, ...]: ...
     @property
-    def inputs(self) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]: ...
+    def inputs(self) -> list[tuple[str, np.dtype[typing.Any], tuple[int, ...]]]: ...
     @property
-    def outputs(self) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]: ...
-    def run(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]: ...
+    def outputs(self) -> list[tuple[str, np.dtype[typing.Any], tuple[int, ...]]]: ...
 
-def set_log_level(level: int) -> None: ...
-def take_log_records() -> tuple[list[tuple[int, str]], int] | None: ...
+def acquire_agent_config(
+    address: str, timeout: typing.SupportsFloat | typing.SupportsIndex
+) -> AgentGroupConfig: ...
 def close_housekeeper() -> None: ...
 def counters() -> dict[str, int]: ...
+def generator_function(
+    function: collections.abc.Callable[..., typing.Any],
+    name: str,
+    output_count: typing.SupportsInt | typing.SupportsIndex,
+) -> HostFunction: ...
+def instance_function(
+    function: collections.abc.Callable[..., typing.Any],
+    name: str,
+    output_count: typing.SupportsInt | typing.SupportsIndex,
+) -> HostFunction: ...
+def native_function(name: str) -> HostFunction | None: ...
+def report_agents_failed(address: str, reason: str) -> None: ...
+def set_log_level(level: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+def take_log_records() -> tuple[list[tuple[int, str]], int] | None: ...
+
+__version__: str

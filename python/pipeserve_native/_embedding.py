@@ -10,7 +10,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any
 
 from pipeserve_native import _checks, _core, _lifetime
-from pipeserve_native._errors import FailedPreconditionError, InvalidArgumentError
+from pipeserve_native._errors import InvalidArgumentError
 from pipeserve_native._registry import DistributedDeclaration, Registry
 from pipeserve_native.server import _config, _loading
 
@@ -26,16 +26,7 @@ class _Home:
         self.server = server
         self.servable = registry.name
         self.version = version
-        self.process = os.getpid()
         self.close = weakref.finalize(self, _end, server, registry)
-
-    def check_process(self, function: str) -> None:
-        """A fork has none of the threads that a call may need."""
-        if os.getpid() != self.process:
-            raise FailedPreconditionError(
-                f"{self.servable}.{function} was loaded by process {self.process} and cannot be "
-                f"called in process {os.getpid()}, which was forked from it: call load() there"
-            )
 
 
 def _end(server: _core.Server, registry: Registry) -> None:
@@ -77,7 +68,6 @@ class LoadedFunction:
             InternalError: a function of the servable raised; that exception is its ``__cause__``.
         """
         home = self._home
-        home.check_process(self.name)
         inputs = self._order(args, kwargs) if kwargs else args
         if len(inputs) != len(self.input_names):
             raise self._wrong_inputs(len(args), kwargs)
@@ -208,25 +198,28 @@ def load(
     >>> with pipeserve_native.load("servables/matmul") as matmul:
     ...     x, z = matmul.predict(x, y)
 
-    ``directory``: the servable's own, with ``servable_config.py`` and version directories.
-    ``version``: 0 is the largest version directory; of a distributed servable it is 1.
-    ``threads``: of one graph call; None is one for each core that this process may use.
-    ``dec_key``, ``dec_mode``: of encrypted model files.
-    ``max_request_seconds``: of one call; None is no limit.
+    The arguments from ``rank_table_json_file`` on are for a servable that is declared as
+    distributed, whose graphs run in agents (``distributed.startup_agents``).
 
-    Only for a servable that is declared as distributed, whose graphs run in agents
-    (``distributed.startup_agents``):
-
-    ``rank_table_json_file``: which ranks there are.
-    ``distributed_address``: where they come to, "ip:port".
-    ``wait_timeout``: seconds to wait for all of them; None waits for ever.
-    ``call_timeout``, ``lane``, ``wait``: see ``distributed.start_servable``.
+    Args:
+        directory: The servable's own, with ``servable_config.py`` and version directories.
+        version: 0 is the largest version directory; of a distributed servable it is 1.
+        threads: Of one graph call; None is one for each core that this process may use.
+        dec_key: Key of encrypted model files: 16, 24 or 32 bytes.
+        dec_mode: "AES-GCM" or "AES-CBC".
+        max_request_seconds: Of one call, 0.001 to a year; None is no limit.
+        rank_table_json_file: Which ranks there are.
+        distributed_address: Where they come to, ``ip:port``.
+        wait_timeout: Seconds to wait for all of them; None waits for ever.
+        call_timeout: Seconds for one graph call on all ranks.
+        lane: "auto", "shm" or "grpc"; see ``distributed.start_servable``.
+        wait: "last" or "all"; see ``distributed.start_servable``.
 
     Raises:
-        NotFoundError: no such directory, config, version or model file.
-        InvalidArgumentError: an argument that cannot be, or methods that do not fit the graphs.
-        FailedPreconditionError: the config raised, or the agents do not fit.
-        DeadlineExceededError: the agents have not come.
+        NotFoundError: No such directory, config, version or model file.
+        InvalidArgumentError: An argument that cannot be, or methods that do not fit the graphs.
+        FailedPreconditionError: The config raised, or the agents do not fit.
+        DeadlineExceededError: The agents have not come.
     """
     folder = _checks.check_str("directory", os.fspath(directory))
     parent, name = os.path.split(os.path.abspath(folder))

@@ -15,7 +15,7 @@ class Error(RuntimeError):
 
 
 class CancelledError(Error):
-    """The work was given up, usually because the server stops."""
+    """The work was given up: its client has left, or the server stops."""
 
     code = 1
 
@@ -33,7 +33,7 @@ class DeadlineExceededError(Error, TimeoutError):
 
 
 class NotFoundError(Error):
-    """There is no such servable, method or file."""
+    """There is no such servable, version, method or file."""
 
     code = 5
 
@@ -69,7 +69,7 @@ class UnimplementedError(Error, NotImplementedError):
 
 
 class InternalError(Error):
-    """User code raised, or the core failed."""
+    """A function of the servable raised, or the core failed."""
 
     code = 13
 

@@ -27,16 +27,27 @@ class CallFuture:
     def result(self, timeout: float | None = None) -> Any:
         """Waits for what ``run`` would return, or raises what it would raise.
 
-        ``timeout``: seconds, 0 or more; None waits until the call is done, which is at the
-        request's deadline at the latest. Raises TimeoutError when it is not done then,
-        DeadlineExceededError and CancelledError when the request is given up or the call was taken
-        back.
+        Args:
+            timeout: Seconds, 0 or more; None waits until the call is done, which is at the
+                request's deadline at the latest.
+
+        Raises:
+            TimeoutError: It is not done by then.
+            DeadlineExceededError: The request's deadline has passed.
+            CancelledError: The request's client has left, or the call was taken back.
         """
         self._wait(timeout)
         return self._future.returned()
 
     def exception(self, timeout: float | None = None) -> Error | None:
-        """Waits like ``result``; the error that it would raise, or None."""
+        """Waits like ``result``.
+
+        Returns:
+            The error that ``result`` would raise, or None.
+
+        Raises:
+            TimeoutError: It is not done by then.
+        """
         self._wait(timeout)
         try:
             self._future.returned()

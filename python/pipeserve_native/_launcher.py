@@ -220,6 +220,16 @@ class _Agents:
         self._wake_read, self._wake_write = os.pipe()
         self._stop_lock = threading.Lock()
         self._watcher: threading.Thread | None = None
+        os.register_at_fork(after_in_child=self._begin_in_child)
+
+    def _begin_in_child(self) -> None:
+        """After a fork: the agents are the other process', and must see when it alone ends."""
+        self._stop_lock = threading.Lock()
+        agents, self._agents = self._agents, []
+        for agent in agents:
+            agent.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
 
     def start(self, request: Request, place: _Place, config: _core.AgentGroupConfig) -> None:
         """Starts the processes and waits until each has loaded its graphs and registered."""

@@ -24,6 +24,7 @@ _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _wakers: list[Callable[[], None]] = []
+_wakers_lock = threading.RLock()  # A signal may come while the main thread has it.
 _previous: dict[signal.Signals, Any] = {}
 _previous_fd = -1
 _signal_pipe: tuple[int, int] | None = None
@@ -62,6 +63,23 @@ def _end_housekeeping() -> None:
         _housekeeper.join()
 
 
+def _begin_in_child() -> None:
+    """After a fork: neither our threads nor the former process' signals are this one's."""
+    global _housekeeper, _housekeeper_lock, _signal_pipe, _wakers_lock
+    _housekeeper_lock = threading.Lock()
+    _wakers_lock = threading.RLock()
+    _housekeeper = None
+    _wakers.clear()
+    _put_handlers_back()
+    if _signal_pipe is not None:  # Else signals of this process would end the former one.
+        for fd in _signal_pipe:
+            os.close(fd)
+        _signal_pipe = None
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
+
+
 def _waits_for_threads(frame: FrameType | None) -> bool:
     """The main thread has done its work and waits for ours to end."""
     shutdown = threading._shutdown.__code__  # type: ignore[attr-defined]
@@ -83,7 +101,9 @@ def _read_signals(fd: int) -> None:
             with contextlib.suppress(OSError):
                 os.write(_previous_fd, data)
         if any(signum in data for signum in _SIGNALS):
-            for wake in tuple(_wakers):
+            with _wakers_lock:
+                wakers = tuple(_wakers)
+            for wake in wakers:
                 wake()
 
 
@@ -110,15 +130,21 @@ def on_exit_signal(wake: Callable[[], None]) -> None:
         for signum in _SIGNALS:
             _previous[signum] = signal.signal(signum, _on_signal)
         _write_signals_to_pipe()
-    _wakers.append(wake)
+    with _wakers_lock:
+        _wakers.append(wake)
 
 
 def off_exit_signal(wake: Callable[[], None]) -> None:
     """Ends ``on_exit_signal``; the last one puts the former handlers back."""
-    if wake in _wakers:
-        _wakers.remove(wake)
-    if _wakers or threading.current_thread() is not threading.main_thread():
-        return
+    with _wakers_lock:
+        if wake in _wakers:
+            _wakers.remove(wake)
+        last = not _wakers
+    if last and threading.current_thread() is threading.main_thread():
+        _put_handlers_back()
+
+
+def _put_handlers_back() -> None:
     if _previous:
         signal.set_wakeup_fd(_previous_fd)
     while _previous:

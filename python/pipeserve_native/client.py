@@ -34,7 +34,17 @@ _CODE_NAMES = {
 
 
 class SSLConfig:
-    """Files for a TLS connection: those of this client, both or neither, and the server's CA."""
+    """Files for a TLS connection. As in MindSpore Serving.
+
+    Args:
+        certificate: PEM file with this client's certificate; with ``private_key`` or not at all.
+        private_key: PEM file with its key.
+        custom_ca: PEM file with the certificates that the server's is checked against; None takes
+            those of the system.
+
+    Raises:
+        InvalidArgumentError: One of a pair alone, an argument of another type, or an empty name.
+    """
 
     def __init__(
         self,
@@ -90,16 +100,32 @@ class InferFuture:
         self._count = count
 
     def result(self) -> Reply:
-        """Waits for the reply. Raises the transport's error, where ``infer`` returns it."""
+        """Waits for the reply, and returns what ``infer`` returns.
+
+        Raises:
+            Error: The transport's error, which ``infer`` returns: UnavailableError when there is no
+                server, ResourceExhaustedError for a message that is too large, and so on.
+        """
         instances, errors = self._pending.result()
         return _merge(instances, errors, self._count)
 
 
 class Client:
-    """A client of one method or pipeline. Thread-safe.
+    """A client of one method or pipeline, over gRPC. Thread-safe. As in MindSpore Serving.
 
     >>> client = Client("localhost:5500", "matmul", "predict")
     >>> client.infer({"x": np.ones((128, 96), np.float32)})
+
+    Args:
+        address: ``host:port`` or ``unix:<path>`` of the server. It need not run yet.
+        servable_name: Name of the servable.
+        method_name: Name of a pipeline or, in a servable without pipelines, a method.
+        version_number: Version of the servable; 0 is the newest that runs.
+        ssl_config: Files for TLS; None is none.
+
+    Raises:
+        InvalidArgumentError: An argument of another type or out of range, files that cannot be
+            read.
     """
 
     def __init__(
@@ -128,7 +154,14 @@ class Client:
         )
 
     def infer_async(self, instances: Instance | Sequence[Instance]) -> InferFuture:
-        """Sends the instances (a dict of input name to value, or several); does not wait."""
+        """Sends the instances and does not wait.
+
+        Args:
+            instances: As for ``infer``. Arrays must not be written to until the reply is there.
+
+        Raises:
+            InvalidArgumentError: Instances, names or values of another type.
+        """
         if isinstance(instances, dict):
             instances = [instances]
         if not isinstance(instances, (list, tuple)):
@@ -141,9 +174,21 @@ class Client:
         return InferFuture(self._client.infer(list(instances)), len(instances))
 
     def infer(self, instances: Instance | Sequence[Instance]) -> Reply:
-        """The results: per instance a dict of output name to value, or ``{"error": text}``.
+        """Sends the instances and waits for the results. There is no deadline but the server's.
 
-        An error of the whole request, or of its only instance, is one ``{"error": text}``.
+        Args:
+            instances: A dict of input name to value, or a list or tuple of them. A value is a numpy
+                array or scalar of bool, int, uint or float16 to float64, a str or bytes, or a bool,
+                int or float, which the server gets as an array of shape (1,) and bool, int64 or
+                float64.
+
+        Returns:
+            Per instance a dict of output name to value, or ``{"error": text}``. A value is a
+                read-only array, a str or bytes, or a list of these. An error of the whole request,
+                of its only instance or of the transport is one ``{"error": text}`` and no list.
+
+        Raises:
+            InvalidArgumentError: Instances, names or values of another type.
         """
         pending = self.infer_async(instances)
         try:

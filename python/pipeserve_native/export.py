@@ -1,5 +1,7 @@
 """Builds graphs from numpy weights and writes them as model files, whole or sharded.
 
+The files are MindIR as MindSpore 1.3 writes it.
+
 >>> g = Graph("matmul_0")
 >>> x = g.input("x", (128, 96), np.float32)
 >>> w = g.parameter("w", np.full((96, 16), 0.5, np.float32))
@@ -28,7 +30,7 @@ Strategy = Sequence[Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor of a graph under construction."""
+    """A tensor of a graph under construction: what ``Graph``'s functions take and return."""
 
     graph: Graph
     index: int
@@ -49,7 +51,19 @@ def _strategy(strategy: Strategy | None) -> list[list[int]]:
 
 
 class Graph:
-    """A graph under construction. Operators check their operands at once. Not thread-safe."""
+    """A graph under construction. Not thread-safe.
+
+    Operators have the names and meanings of MindSpore's. They check their operands at once and
+    raise InvalidArgumentError, with the operator's name, for shapes and dtypes that do not fit.
+    Dtypes are float32, float16 and int32. A name may be used once.
+
+    Where there is a ``strategy``, ``save_sharded`` cuts the operator: it says, per operand, into
+    how many pieces each of its dimensions is cut. The exchange between ranks that this needs is
+    added. None cuts nothing.
+
+    Args:
+        name: Of the graph, and of its files.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = _checks.check_str("name", name)
@@ -70,11 +84,28 @@ class Graph:
         return value.index
 
     def input(self, name: str, shape: Sequence[int], dtype: npt.DTypeLike) -> Value:
-        """What a caller passes; a dimension of -1 is known only when a call comes."""
+        """What a caller passes; a dimension of -1 is known only when a call comes.
+
+        Args:
+            name: Of the input.
+            shape: Its dimensions, at most 8.
+            dtype: Anything that ``numpy.dtype`` takes.
+
+        Raises:
+            InvalidArgumentError: A shape or dtype that no tensor has.
+        """
         return self._value(self._builder.input(name, np.dtype(dtype), list(shape)))
 
     def parameter(self, name: str, weight: npt.ArrayLike) -> Value:
-        """A weight."""
+        """A weight, which is copied.
+
+        Args:
+            name: Of the weight.
+            weight: An array, or what ``numpy.array`` makes one of.
+
+        Raises:
+            InvalidArgumentError: A dtype that no tensor has.
+        """
         return self._value(self._builder.parameter(name, np.array(weight, order="C")))
 
     def matmul(
@@ -86,7 +117,7 @@ class Graph:
         transpose_b: bool = False,
         strategy: Strategy | None = None,
     ) -> Value:
-        """The matrix product."""
+        """The matrix product of two matrices, either of them transposed first if asked for."""
         index = self._builder.matmul(
             self._index(a), self._index(b), transpose_a, transpose_b, _strategy(strategy)
         )
@@ -116,16 +147,16 @@ class Graph:
         return self._value(index)
 
     def bias_add(self, x: Value, bias: Value, *, strategy: Strategy | None = None) -> Value:
-        """x + bias along the second dimension."""
+        """x + bias, a vector as long as the second dimension of x, along which it is added."""
         index = self._builder.bias_add(self._index(x), self._index(bias), _strategy(strategy))
         return self._value(index)
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:
-        """The same elements in another shape."""
+        """The same elements in another shape; one dimension may be -1, which is what is left."""
         return self._value(self._builder.reshape(self._index(x), list(shape)))
 
     def transpose(self, x: Value, perm: Sequence[int]) -> Value:
-        """The dimensions in another order."""
+        """The dimensions in another order: dimension i is x's dimension ``perm[i]``."""
         return self._value(self._builder.transpose(self._index(x), list(perm)))
 
     def concat(self, parts: Sequence[Value], axis: int = 0) -> Value:
@@ -157,19 +188,34 @@ class Graph:
         return self._value(index)
 
     def output(self, *values: Value) -> None:
-        """Adds results, in order."""
+        """Adds results, in order. A graph has at least one."""
         for value in values:
             self._builder.output(self._index(value))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the whole graph; missing directories are made."""
+        """Writes the whole graph; missing directories are made.
+
+        Raises:
+            InvalidArgumentError: It has no output.
+            UnavailableError: The file cannot be written.
+        """
         path = os.fspath(path)
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         self._builder.save(path)
 
 
 def save_sharded(graphs: Sequence[Graph], directory: str | os.PathLike[str], *, ranks: int) -> None:
-    """Writes ``directory/device<r>/<graph>.mindir`` and ``group_config.pb`` for every rank."""
+    """Writes ``directory/device<r>/<graph>.mindir`` and ``group_config.pb`` for every rank.
+
+    Args:
+        graphs: The graphs of one servable, cut as their strategies say.
+        directory: Missing ones are made.
+        ranks: 1 to 4096. The pieces of each strategy must be able to share them out.
+
+    Raises:
+        InvalidArgumentError: A graph has no output or cannot be cut that way.
+        UnavailableError: A file cannot be written.
+    """
     _checks.check_int("ranks", ranks, 1)
     os.makedirs(directory, exist_ok=True)
     for graph in graphs:

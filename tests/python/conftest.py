@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pathlib
 import random
@@ -159,6 +160,25 @@ def start(tmp_path):
     yield run
     for program in reversed(programs):
         program.end()
+
+
+@functools.cache
+def own_network():
+    """What runs a command in a network of its own, so that the ports of the pages are free."""
+    prefix = ["unshare", "--map-root-user", "--net"]
+    allowed = subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
+    return prefix if allowed else []
+
+
+@pytest.fixture
+def run_page(start):
+    """Starts what does as a page says."""
+
+    def run(page, *options):
+        tool = [sys.executable, ROOT / "tools/run_page", *(["--loopback"] if own_network() else [])]
+        return start(*own_network(), *tool, *options, page)
+
+    return run
 
 
 @pytest.fixture

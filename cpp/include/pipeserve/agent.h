@@ -7,7 +7,7 @@
 
 #include "pipeserve/status.h"
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 struct RankPlace {
   std::string ip;

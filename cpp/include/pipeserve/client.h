@@ -11,20 +11,20 @@
 #include "pipeserve/instance.h"
 #include "pipeserve/status.h"
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 struct ClientSslOptions {
-  std::string certificate_file;  // With private_key_file, or neither.
-  std::string private_key_file;
-  std::string custom_ca_file;
+  std::string certificate_file = {};  // With private_key_file, or neither.
+  std::string private_key_file = {};
+  std::string custom_ca_file = {};
 };
 
 struct ClientOptions {
-  std::string address;  // "host:port" or "unix:<path>".
-  std::string servable;
-  std::string method;
+  std::string address = {};  // "host:port" or "unix:<path>".
+  std::string servable = {};
+  std::string method = {};
   uint64_t version = 0;  // 0 is the newest that runs.
-  std::optional<ClientSslOptions> ssl;
+  std::optional<ClientSslOptions> ssl = {};
   std::chrono::milliseconds timeout{0};  // Of one request; 0 waits for ever.
 };
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 struct ProcessCounters {
   uint64_t copied_bytes = 0;    // Of tensors, from one place in memory to another.

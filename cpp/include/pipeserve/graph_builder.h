@@ -10,7 +10,7 @@
 #include "pipeserve/status.h"
 #include "pipeserve/tensor.h"
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 // One entry per operand, one number per dimension, as MindSpore spells it: {{1, 8}, {8, 1}}.
 using ShardStrategy = std::vector<std::vector<int64_t>>;

@@ -1,7 +1,7 @@
 // What a thread holds while it runs code of the host language: an interpreter's lock.
 #pragma once
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 // Handed to the core by a thread that holds it, so that the core can give it up where it may take
 // long or has to wait, and need not where it is done in a moment. The core calls both on that

@@ -8,7 +8,7 @@
 
 #include "pipeserve/tensor.h"
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 // The values of one instance, in the order in which the method or step declares them.
 using Instance = std::vector<Tensor>;

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 enum class LogLevel : int { kDebug = 0, kInfo = 1, kWarning = 2, kError = 3 };
 

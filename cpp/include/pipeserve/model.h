@@ -10,12 +10,12 @@
 #include "pipeserve/status.h"
 #include "pipeserve/tensor.h"
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 struct ModelOptions {
-  std::string decryption_key;               // Empty: not encrypted.
+  std::string decryption_key = {};          // Empty: not encrypted.
   std::string decryption_mode = "AES-GCM";  // Or "AES-CBC".
-  std::optional<int> threads;               // Of one run; without, the cores this process may use.
+  std::optional<int> threads = {};          // Of one run; without, the cores this process may use.
 };
 
 // Thread-safe.

@@ -8,7 +8,7 @@
 #include "pipeserve/resident_tensor.h"
 #include "pipeserve/status.h"
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 // Thread-safe. Within a request it ends with the request at the latest: what nobody has waited for
 // is then taken back or, when it runs, awaited.

@@ -8,7 +8,7 @@
 #include "pipeserve/status.h"
 #include "pipeserve/tensor.h"
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 // A handle to an output that a call has kept for its request; made by Server::RunAndKeep() and
 // SubmitAndKeep(). A later call of the same servable takes it without its bytes being moved. They

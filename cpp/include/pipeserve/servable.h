@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,7 +12,7 @@
 #include "pipeserve/instance.h"
 #include "pipeserve/status.h"
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 // A function of the host language: a preprocess, a postprocess, a pipeline. Called from many
 // threads at once; how it serialises itself (the GIL) is its own affair.
@@ -27,6 +28,11 @@ class HostFunction {
   // with its text as message, and costs only its own instance.
   virtual std::vector<Result<Instance>> Call(std::span<const Instance> instances) = 0;
 };
+
+// A host function of a callable, such as a lambda, that is called once per instance, from many
+// threads at once. It may throw: see Call().
+std::shared_ptr<HostFunction> MakeHostFunction(
+    std::string name, std::function<Result<Instance>(const Instance&)> function);
 
 // A native function by its name in call_preprocess / call_postprocess ("argmax_cpp"): for each
 // instance the index of the largest element of its one float16/32/64 input, as an int32 scalar.
@@ -46,47 +52,51 @@ struct DataSource {
 };
 
 struct HostStep {
-  std::shared_ptr<HostFunction> function;
-  std::vector<DataSource> inputs;
+  std::shared_ptr<HostFunction> function = {};
+  std::vector<DataSource> inputs = {};
   int output_count = 1;
 };
 
 struct GraphStep {
   int subgraph = 0;
-  std::vector<DataSource> inputs;
+  std::vector<DataSource> inputs = {};
   int output_count = 1;
 };
 
 // inputs -> [preprocess] -> graph -> [postprocess] -> outputs.
 struct MethodSpec {
-  std::string name;
-  std::vector<std::string> input_names;
-  std::vector<std::string> output_names;
-  HostStep preprocess;  // function is null when there is none.
-  GraphStep graph;
-  HostStep postprocess;  // function is null when there is none.
-  std::vector<DataSource> outputs;
+  std::string name = {};
+  std::vector<std::string> input_names = {};
+  std::vector<std::string> output_names = {};
+  HostStep preprocess = {};  // function is null when there is none.
+  GraphStep graph = {};
+  HostStep postprocess = {};  // function is null when there is none.
+  std::vector<DataSource> outputs = {};
   // Of a request of a client for this method, from its admission; 0: none. No limit of calls by
   // pipelines, for which the deadline of their own request holds.
   std::chrono::nanoseconds timeout{0};
 };
 
+// The method that is graph `subgraph` as it is: its inputs and outputs in order, by these names.
+MethodSpec GraphMethod(std::string name, int subgraph, std::vector<std::string> input_names,
+                       std::vector<std::string> output_names);
+
 // A host function that calls methods as often as it likes.
 struct PipelineSpec {
-  std::string name;
-  std::vector<std::string> input_names;
-  std::vector<std::string> output_names;
-  std::shared_ptr<HostFunction> function;
+  std::string name = {};
+  std::vector<std::string> input_names = {};
+  std::vector<std::string> output_names = {};
+  std::shared_ptr<HostFunction> function = {};
   std::chrono::nanoseconds timeout{0};  // Of a request, from its admission; 0: none.
 };
 
 struct ServableSpec {
-  std::string name;
+  std::string name = {};
   uint64_t version = 1;
-  std::vector<MethodSpec> methods;
-  std::vector<PipelineSpec> pipelines;  // When there is one, clients see only pipelines.
+  std::vector<MethodSpec> methods = {};
+  std::vector<PipelineSpec> pipelines = {};  // When there is one, clients see only pipelines.
   bool with_batch_dim = true;
-  std::vector<int> without_batch_dim_inputs;  // Indices of graph inputs.
+  std::vector<int> without_batch_dim_inputs = {};  // Indices of graph inputs.
 };
 
 }  // namespace pipeserve

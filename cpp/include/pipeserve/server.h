@@ -16,41 +16,41 @@
 #include "pipeserve/servable.h"
 #include "pipeserve/status.h"
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 struct SslOptions {
-  std::string certificate_file;  // PEM chain of the server.
-  std::string private_key_file;
-  std::string custom_ca_file;  // Verifies clients; used only with verify_client.
+  std::string certificate_file = {};  // PEM chain of the server.
+  std::string private_key_file = {};
+  std::string custom_ca_file = {};  // Verifies clients; used only with verify_client.
   bool verify_client = false;
 };
 
 struct ListenOptions {
-  std::string address;  // "ip:port"; for gRPC also "unix:<path>". Port 0 picks a free one.
+  std::string address = {};  // "ip:port"; for gRPC also "unix:<path>". Port 0 picks a free one.
   size_t max_message_bytes = size_t{100} << 20;
-  std::optional<SslOptions> ssl;
+  std::optional<SslOptions> ssl = {};
   bool http_status_codes = false;  // REST only: real status codes instead of 200 always.
 };
 
 struct DecryptionOptions {
-  std::string key;               // 16, 24 or 32 raw bytes.
+  std::string key = {};          // 16, 24 or 32 raw bytes.
   std::string mode = "AES-GCM";  // Or "AES-CBC".
 };
 
 // A servable whose graphs run in this process.
 struct LocalServableOptions {
-  std::vector<std::string> model_files;  // Paths; the index is the subgraph number.
-  std::optional<DecryptionOptions> decryption;
-  std::optional<int> threads;  // Of one graph call; without, the cores this process may use.
-  int max_inflight = 0;        // Requests that run at once; 0: as many as ServerOptions says.
+  std::vector<std::string> model_files = {};  // Paths; the index is the subgraph number.
+  std::optional<DecryptionOptions> decryption = {};
+  std::optional<int> threads = {};  // Of one graph call; without, the cores this process may use.
+  int max_inflight = 0;             // Requests that run at once; 0: as many as ServerOptions says.
 };
 
 // A servable whose graphs run in agents, one per rank.
 struct DistributedServableOptions {
   int rank_size = 1;
   int stage_size = 1;
-  std::string rank_table_file;
-  std::string address;  // Where agents register: "ip:port"; port 0 picks a free one.
+  std::string rank_table_file = {};
+  std::string address = {};  // Where agents register: "ip:port"; port 0 picks a free one.
   std::chrono::milliseconds call_timeout{10'000};  // For one graph call on all ranks.
   LaneKind lane = LaneKind::kAuto;
   // A graph call is done when the last rank, which gives the outputs, has answered; with
@@ -126,8 +126,12 @@ class Server {
                                                   const ResidentTensors& residents = {},
                                                   HostLock* held = nullptr);
 
-  // The same, but the outputs stay where they are and handles to them come back. Only on a thread
-  // that works for a request, whose end frees them. Errors: those of RunMethod();
+  // RunMethod() of one instance: its result.
+  Result<Instance> RunOne(const std::string& servable, uint64_t version, const std::string& method,
+                          Instance instance);
+
+  // RunMethod(), but the outputs stay where they are and handles to them come back. Only on a
+  // thread that works for a request, whose end frees them. Errors: those of RunMethod();
   // kFailedPrecondition (outside a request).
   Result<std::vector<Result<ResidentTensors>>> RunAndKeep(const std::string& servable,
                                                           uint64_t version,
@@ -136,9 +140,9 @@ class Server {
                                                           const ResidentTensors& residents = {},
                                                           HostLock* held = nullptr);
 
-  // The same on another thread, so that a pipeline function can fan out: calls begin in the order
-  // in which they are submitted. Errors: those of RunMethod(); kResourceExhausted (too many wait);
-  // kDeadlineExceeded, kCancelled (the request has been given up).
+  // RunMethod() on another thread, so that a pipeline function can fan out: calls begin in the
+  // order in which they are submitted. Errors: those of RunMethod(); kResourceExhausted (too many
+  // wait); kDeadlineExceeded, kCancelled (the request has been given up).
   Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& servable, uint64_t version,
                                                     const std::string& method,
                                                     std::vector<Instance> instances,

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 enum class StatusCode : int {
   kOk = 0,

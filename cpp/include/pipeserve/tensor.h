@@ -4,18 +4,22 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <initializer_list>
 #include <memory>
 #include <ostream>
+#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "pipeserve/status.h"
 
-namespace pipeserve {
+namespace [[gnu::visibility("default")]] pipeserve {
 
 // Numbered like the names that error texts print (kMSI_Float32 = 11). The wire and the model file
 // have numbers of their own; `wire` and `graph` translate.
@@ -168,6 +172,14 @@ class Tensor {
   // The items of a text tensor, as views on its bytes.
   std::vector<std::string_view> Strings() const;
 
+  // A copy of a vector, an array or a span of numbers, whose type is the data type. Errors:
+  // kInvalidArgument (not as many as the shape says).
+  template <std::ranges::contiguous_range Numbers>
+  static Result<Tensor> CopyOf(const Shape& shape, const Numbers& numbers);
+  // A copy of the elements. Errors: kInvalidArgument (they are of another type).
+  template <typename T>
+  Result<std::vector<T>> ToVector() const;
+
   // For tests and examples: Tensor::Of<float>({2, 2}, {1, 2, 3, 4}).
   template <typename T>
   static Tensor Of(const Shape& shape, std::initializer_list<T> values);
@@ -180,6 +192,7 @@ class Tensor {
 
   const void* data() const { return buffer_.data(); }
   void* mutable_data() { return buffer_.mutable_data(); }
+  // Unchecked. What came in a message may lie at any address, ToVector() reads it nevertheless.
   template <typename T>
   const T* data_as() const {
     return reinterpret_cast<const T*>(buffer_.data());
@@ -193,6 +206,8 @@ class Tensor {
   std::string ToString() const;
 
  private:
+  Status CheckDataType(DataType wanted) const;
+
   DataType dtype_ = DataType::kUnknown;
   Shape shape_;
   Buffer buffer_;
@@ -259,6 +274,21 @@ constexpr DataType DataTypeOf<double>() {
   return DataType::kFloat64;
 }
 }  // namespace internal
+
+template <std::ranges::contiguous_range Numbers>
+Result<Tensor> Tensor::CopyOf(const Shape& shape, const Numbers& numbers) {
+  return Create(internal::DataTypeOf<std::ranges::range_value_t<Numbers>>(), shape,
+                Buffer::CopyOf(std::as_bytes(std::span(numbers))));
+}
+
+template <typename T>
+Result<std::vector<T>> Tensor::ToVector() const {
+  static_assert(!std::is_same_v<T, bool>, "a vector of bool has no bytes to copy to");
+  PIPESERVE_RETURN_IF_ERROR(CheckDataType(internal::DataTypeOf<T>()));
+  std::vector<T> elements(byte_size() / sizeof(T));
+  if (!elements.empty()) std::memcpy(elements.data(), data(), byte_size());
+  return elements;
+}
 
 template <typename T>
 Tensor Tensor::Of(const Shape& shape, std::initializer_list<T> values) {

@@ -17,7 +17,7 @@ namespace {
 // How long Stop() waits for agents to take their Exit before it cuts the connections.
 constexpr auto kExitTime = std::chrono::seconds(2);
 // An idle connection is probed this often, and given up when the probe stays unanswered as long.
-constexpr int kKeepaliveMs = 10'000;
+constexpr int kHubKeepaliveMs = 10'000;
 constexpr int kMinProbeIntervalMs = 5'000;
 
 using HubBase = proto::AgentHub::WithRawCallbackMethod_Connect<
@@ -110,8 +110,8 @@ class AgentHub::Impl {
     builder.SetMaxReceiveMessageSize(kMaxAgentMessageBytes);
     builder.SetMaxSendMessageSize(kMaxAgentMessageBytes);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kHubKeepaliveMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kHubKeepaliveMs);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                                kMinProbeIntervalMs);

@@ -22,8 +22,8 @@ struct AgentSpec {
   int rank = 0;
   uint64_t instance = 0;  // Tells processes apart.
   std::string peer_address;
-  std::string lane_address;  // Where it takes shared memory; may be empty.
-  AgentGraphs graphs;
+  std::string lane_address = {};  // Where it takes shared memory; may be empty.
+  AgentGraphs graphs = {};
 };
 
 // Thread-safe.

@@ -54,8 +54,8 @@ struct RankCall {
 
 struct RankReply {
   uint64_t sequence = 0;
-  Status status;
-  std::vector<Tensor> outputs;
+  Status status = {};
+  std::vector<Tensor> outputs = {};
 };
 
 // Thread-safe. Calls are run, and answered, in the order of Send().

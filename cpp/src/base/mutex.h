@@ -67,6 +67,8 @@ class CondVar {
 
   // False when the deadline passed before a notification.
   bool WaitUntil(Mutex& mutex, Deadline deadline) REQUIRES(mutex) {
+    // The kernel may sleep for its timer's slack even then.
+    if (deadline.HasPassed()) return false;
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     bool notified = true;
     if (deadline.is_infinite()) {

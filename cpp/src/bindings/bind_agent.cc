@@ -5,16 +5,19 @@
 #include "bindings/bind.h"
 #include "bindings/errors.h"
 #include "bindings/gil.h"
+#include "bindings/process.h"
 #include "pipeserve/agent.h"
 
 namespace pipeserve::bindings {
 namespace {
 
 AgentGroupConfig AcquireConfig(const std::string& address, double timeout) {
+  EnterGrpc();
   return Unwrap(WithoutGil([&] { return AcquireAgentConfig(address, ToMilliseconds(timeout)); }));
 }
 
 void ReportFailure(const std::string& address, const std::string& reason) {
+  EnterGrpc();
   Unwrap(WithoutGil([&] { return ReportAgentsFailed(address, reason); }));
 }
 

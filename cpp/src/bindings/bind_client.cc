@@ -14,12 +14,17 @@
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
+#include "bindings/process.h"
+#include "bindings/types.h"
 #include "pipeserve/client.h"
 
 namespace pipeserve::bindings {
 namespace {
 
-using ClientPtr = std::unique_ptr<Client, DeleteWithoutGil>;
+using Errors = py::typing::List<py::typing::Tuple<int, py::str>>;
+using Replies = py::typing::List<py::typing::Dict<py::str, py::object>>;
+
+using ClientHere = OfProcess<Client>;
 
 // A reply on its way, filled by a thread of the client.
 class PendingReply {
@@ -40,10 +45,13 @@ class PendingReply {
   // After WaitFor() returned true the reply does not change any more.
   const Result<InferReply>& reply() const { return *reply_; }
 
+  const Birthplace& birthplace() const { return birthplace_; }
+
  private:
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::optional<Result<InferReply>> reply_;
+  const Birthplace birthplace_;
 };
 
 NamedInstance ToNamedInstance(const py::dict& values) {
@@ -61,18 +69,19 @@ py::dict ToDict(const NamedInstance& instance) {
   return values;
 }
 
-ClientPtr MakeClient(std::string address, std::string servable, std::string method,
-                     uint64_t version, std::optional<ClientSslOptions> ssl) {
+ClientHere MakeClient(std::string address, std::string servable, std::string method,
+                      uint64_t version, std::optional<ClientSslOptions> ssl) {
+  EnterGrpc();
   ClientOptions options;
   options.address = std::move(address);
   options.servable = std::move(servable);
   options.method = std::move(method);
   options.version = version;
   options.ssl = std::move(ssl);
-  return ClientPtr(Unwrap(WithoutGil([&] { return Client::Create(options); })).release());
+  return {Unwrap(WithoutGil([&] { return Client::Create(options); })), "Client"};
 }
 
-std::shared_ptr<PendingReply> Infer(Client& client, const py::list& instances) {
+std::shared_ptr<PendingReply> Infer(Client& client, const py::typing::List<py::object>& instances) {
   Housekeeper::Global().ReleaseWaiting();
   std::vector<NamedInstance> request;
   request.reserve(instances.size());
@@ -88,13 +97,14 @@ std::shared_ptr<PendingReply> Infer(Client& client, const py::list& instances) {
 }
 
 // The instances, and per error its code and text.
-py::tuple WaitForReply(PendingReply& pending) {
+py::typing::Tuple<Replies, Errors> WaitForReply(PendingReply& pending) {
+  pending.birthplace().Check("reply");
   while (!WithoutGil([&] { return pending.WaitFor(kWaitStep); })) CheckSignals();
   Unwrap(pending.reply().status());
   const InferReply& reply = *pending.reply();
-  py::list instances;
+  Replies instances;
   for (const NamedInstance& instance : reply.instances) instances.append(ToDict(instance));
-  py::list errors;
+  Errors errors;
   for (const InstanceError& error : reply.errors) {
     errors.append(py::make_tuple(error.code, error.message));
   }
@@ -113,10 +123,10 @@ void BindClient(py::module_& m) {
            py::arg("custom_ca_file"));
   py::class_<PendingReply, std::shared_ptr<PendingReply>>(m, "PendingReply")
       .def("result", &WaitForReply);
-  py::class_<Client, ClientPtr>(m, "Client")
+  py::class_<ClientHere>(m, "Client")
       .def(py::init(&MakeClient), py::kw_only(), py::arg("address"), py::arg("servable"),
            py::arg("method"), py::arg("version"), py::arg("ssl"))
-      .def("infer", &Infer, py::arg("instances"));
+      .def("infer", Guarded(&Infer), py::arg("instances"));
 }
 
 }  // namespace pipeserve::bindings

@@ -7,6 +7,7 @@
 #include "bindings/convert.h"
 #include "bindings/errors.h"
 #include "bindings/gil.h"
+#include "bindings/types.h"
 #include "pipeserve/graph_builder.h"
 
 namespace pipeserve::bindings {
@@ -22,7 +23,7 @@ Value Input(GraphBuilder& graph, const std::string& name, const py::dtype& dtype
   return Unwrap(graph.Input(name, ToDataType(dtype), ToShape(shape)));
 }
 
-Value Parameter(GraphBuilder& graph, const std::string& name, const py::array& weight) {
+Value Parameter(GraphBuilder& graph, const std::string& name, const AnyArray& weight) {
   return Unwrap(graph.Parameter(name, Unwrap(ToTensor(weight))));
 }
 
@@ -52,7 +53,7 @@ Value StridedSlice(GraphBuilder& graph, Value x, const Dims& begin, const Dims& 
   return Unwrap(graph.StridedSlice(x, begin, end, strides, bits));
 }
 
-py::tuple Info(const GraphBuilder& graph, Value x) {
+py::typing::Tuple<py::dtype, DimsTuple> Info(const GraphBuilder& graph, Value x) {
   const TensorInfo info = Unwrap(graph.Info(x));
   return py::make_tuple(ToDtype(info.dtype),
                         py::tuple(py::cast(Dims(info.shape.begin(), info.shape.end()))));

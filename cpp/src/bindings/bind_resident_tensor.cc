@@ -3,14 +3,15 @@
 #include "bindings/bind.h"
 #include "bindings/convert.h"
 #include "bindings/errors.h"
+#include "bindings/types.h"
 #include "pipeserve/resident_tensor.h"
 
 namespace pipeserve::bindings {
 namespace {
 
-py::tuple ShapeOf(const ResidentHandle& handle) {
+DimsTuple ShapeOf(const ResidentHandle& handle) {
   const auto dims = handle.tensor->shape().dims();
-  py::tuple shape(dims.size());
+  DimsTuple shape(dims.size());
   for (size_t i = 0; i < dims.size(); ++i) shape[i] = py::int_(dims[i]);
   return shape;
 }
@@ -26,16 +27,16 @@ void BindResidentTensor(py::module_& m) {
   py::class_<ResidentHandle>(
       m, "ResidentTensor",
       "An output that stays where it was computed, until its request ends.\n"
-      "\nWhat run(..., keep=True) returns. It stands for its array among the "
-      "arguments of later calls of the same servable.")
+      "\nWhat run(..., keep=True) returns. It stands for its array among the arguments\n"
+      "of later calls of the same servable.")
       .def_property_readonly("shape", &ShapeOf, "Its dimensions, also after its end.")
       .def_property_readonly(
           "dtype", [](const ResidentHandle& handle) { return ToDtype(handle.tensor->dtype()); },
           "Its element type, also after its end.")
       .def("numpy", &Numpy,
            "The values: a read-only array, or for text what run() returns.\n\n"
-           "Raises FailedPreconditionError when its request has ended or the thread works for "
-           "another one, DeadlineExceededError or CancelledError when the request was given up, "
+           "Raises FailedPreconditionError when its request has ended or the thread works for\n"
+           "another one, DeadlineExceededError or CancelledError when the request was given up,\n"
            "UnavailableError when the group of agents that computed it is lost.")
       .def("__repr__", [](const ResidentHandle& handle) {
         return "<ResidentTensor " + handle.tensor->ToString() + ">";

@@ -1,5 +1,7 @@
 #include <pybind11/stl.h>
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +16,12 @@ namespace {
 
 using Names = std::vector<std::string>;
 using Sources = std::vector<DataSource>;
+
+std::optional<std::shared_ptr<HostFunction>> NativeFunction(const std::string& name) {
+  auto function = FindNativeFunction(name);
+  if (!function) return std::nullopt;
+  return function;
+}
 
 void BindSteps(py::module_& m) {
   py::enum_<Phase>(m, "Phase")
@@ -79,7 +87,7 @@ void BindServable(py::module_& m) {
         py::arg("output_count"));
   m.def("generator_function", &MakeGeneratorFunction, py::arg("function"), py::arg("name"),
         py::arg("output_count"));
-  m.def("native_function", &FindNativeFunction, py::arg("name"));
+  m.def("native_function", &NativeFunction, py::arg("name"));
   BindSteps(m);
   BindSpecs(m);
 }

@@ -14,23 +14,25 @@
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
+#include "bindings/process.h"
+#include "bindings/types.h"
 #include "pipeserve/server.h"
 
 namespace pipeserve::bindings {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using ServerPtr = std::unique_ptr<Server, DeleteWithoutGil>;
+using ServerHere = OfProcess<Server>;
 
-ServerPtr MakeServer(int max_inflight, size_t max_enqueued_requests, size_t max_enqueued_bytes,
-                     double max_request_seconds) {
-  return ServerPtr(Unwrap(Server::Create({max_inflight, max_enqueued_requests, max_enqueued_bytes,
-                                          ToMilliseconds(max_request_seconds)}))
-                       .release());
+ServerHere MakeServer(int max_inflight, size_t max_enqueued_requests, size_t max_enqueued_bytes,
+                      double max_request_seconds) {
+  return {Unwrap(Server::Create({max_inflight, max_enqueued_requests, max_enqueued_bytes,
+                                 ToMilliseconds(max_request_seconds)})),
+          "Server"};
 }
 
 void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string> model_files,
-               const std::optional<std::string>& key, const std::string& mode,
+               const std::optional<py::bytes>& key, const std::string& mode,
                std::optional<int> threads, int max_inflight) {
   LocalServableOptions options{std::move(model_files), std::nullopt, threads, max_inflight};
   if (key) options.decryption = DecryptionOptions{*key, mode};
@@ -41,6 +43,7 @@ std::string StartDistributed(Server& server, const ServableSpec& spec, int rank_
                              int stage_size, std::string rank_table_file, std::string address,
                              double call_timeout, LaneKind lane, bool wait_for_all,
                              int max_inflight) {
+  EnterGrpc();
   const DistributedServableOptions options{rank_size,
                                            stage_size,
                                            std::move(rank_table_file),
@@ -75,6 +78,7 @@ ListenOptions ToListenOptions(std::string address, size_t max_message_bytes,
 
 std::string StartGrpc(Server& server, std::string address, size_t max_message_bytes,
                       std::optional<SslOptions> ssl) {
+  EnterGrpc();
   const auto options =
       ToListenOptions(std::move(address), max_message_bytes, std::move(ssl), false);
   return Unwrap(WithoutGil([&] { return server.StartGrpc(options); }));
@@ -88,7 +92,7 @@ std::string StartRest(Server& server, std::string address, size_t max_message_by
 }
 
 // The values that a client could send, as it would send them.
-Instance ToInputs(const std::string& callable, const py::tuple& args) {
+Instance ToInputs(const std::string& callable, const AnyTuple& args) {
   Instance inputs;
   inputs.reserve(args.size());
   for (py::handle value : args) {
@@ -101,17 +105,26 @@ Instance ToInputs(const std::string& callable, const py::tuple& args) {
   return inputs;
 }
 
-py::tuple Infer(Server& server, const std::string& servable, uint64_t version,
-                const std::string& callable, const py::tuple& args) {
+AnyTuple Infer(Server& server, const std::string& servable, uint64_t version,
+               const std::string& callable, const AnyTuple& args) {
   Housekeeper::Global().ReleaseWaiting();
   const RaisedHere raised;
   Instance inputs = ToInputs(callable, args);
   const Result<Instance> outputs = WithoutGil(
       [&] { return server.Infer(servable, callable, std::move(inputs), {.version = version}); });
   if (!outputs.ok()) Raise(outputs.status());
-  py::tuple values(outputs->size());
+  AnyTuple values(outputs->size());
   for (size_t i = 0; i < values.size(); ++i) values[i] = ToClientObject((*outputs)[i]);
   return values;
+}
+
+void SetMaxEnqueuedRequests(Server& server, size_t limit) {
+  server.set_max_enqueued_requests(limit);
+}
+
+// In a forked process there is nothing to stop.
+void Stop(const ServerHere& server) {
+  if (server.is_here()) WithoutGil([&server = server.get()] { server.Stop(); });
 }
 
 // A pending call as Python sees it. Python keeps the last reference, and drops it without the GIL.
@@ -119,10 +132,17 @@ struct CallFuture {
   std::shared_ptr<PendingCall> call;
   bool list_form = false;
   bool keep = false;
+  Birthplace birthplace{};
+
+  // Raises in a forked process, where nothing of the call goes on.
+  PendingCall& get() const {
+    birthplace.Check("CallFuture");
+    return *call;
+  }
 };
 
 CallFuture Submit(Server& server, const std::string& servable, uint64_t version,
-                  const std::string& method, const py::tuple& args, bool keep) {
+                  const std::string& method, const AnyTuple& args, bool keep) {
   Housekeeper::Global().ReleaseWaiting();
   const std::span items(&PyTuple_GET_ITEM(args.ptr(), 0), args.size());
   Arguments given = ToArguments(items);
@@ -137,17 +157,19 @@ CallFuture Submit(Server& server, const std::string& servable, uint64_t version,
 
 py::object Returned(const CallFuture& future) {
   Housekeeper::Global().ReleaseWaiting();
-  return future.keep ? ToReturned(future.call->kept(), future.list_form)
-                     : ToReturned(future.call->result(), future.list_form);
+  PendingCall& call = future.get();
+  return future.keep ? ToReturned(call.kept(), future.list_form)
+                     : ToReturned(call.result(), future.list_form);
 }
 
 // False at the timeout; none waits for ever.
 bool Wait(const CallFuture& future, std::optional<double> timeout) {
+  PendingCall& call = future.get();
   const auto end = Clock::now() + ToDuration(timeout.value_or(0));
   while (true) {
     std::chrono::nanoseconds step = kWaitStep;
     if (timeout) step = std::clamp<std::chrono::nanoseconds>(end - Clock::now(), {}, step);
-    const bool done = WithoutGil([&] { return future.call->WaitFor(step); });
+    const bool done = WithoutGil([&] { return call.WaitFor(step); });
     CheckSignals();
     if (done || (timeout && Clock::now() >= end)) return done;
   }
@@ -157,10 +179,10 @@ void BindCallFuture(py::module_& m) {
   py::class_<CallFuture>(m, "CallFuture")
       .def("wait", &Wait, py::arg("timeout"))
       .def("returned", &Returned)
-      .def("cancel", [](const CallFuture& future) { return future.call->Cancel(); })
-      .def_property_readonly("done", [](const CallFuture& future) { return future.call->done(); })
+      .def("cancel", [](const CallFuture& future) { return future.get().Cancel(); })
+      .def_property_readonly("done", [](const CallFuture& future) { return future.get().done(); })
       .def_property_readonly("running",
-                             [](const CallFuture& future) { return future.call->running(); });
+                             [](const CallFuture& future) { return future.get().running(); });
 }
 
 void BindOptions(py::module_& m) {
@@ -183,29 +205,31 @@ void BindServer(py::module_& m) {
       .value("SHM", LaneKind::kShm)
       .value("GRPC", LaneKind::kGrpc);
   BindCallFuture(m);
-  py::class_<Server, ServerPtr>(m, "Server")
+  py::class_<ServerHere>(m, "Server")
       .def(py::init(&MakeServer), py::kw_only(), py::arg("max_inflight"),
            py::arg("max_enqueued_requests"), py::arg("max_enqueued_bytes"),
            py::arg("max_request_seconds"))
-      .def("set_max_enqueued_requests", &Server::set_max_enqueued_requests, py::arg("limit"))
-      .def("load_local", &LoadLocal, py::arg("spec"), py::kw_only(), py::arg("model_files"),
-           py::arg("key"), py::arg("mode"), py::arg("threads"), py::arg("max_inflight"))
-      .def("start_distributed", &StartDistributed, py::arg("spec"), py::kw_only(),
+      .def("set_max_enqueued_requests", Guarded(&SetMaxEnqueuedRequests), py::arg("limit"))
+      .def("load_local", Guarded(&LoadLocal), py::arg("spec"), py::kw_only(),
+           py::arg("model_files"), py::arg("key"), py::arg("mode"), py::arg("threads"),
+           py::arg("max_inflight"))
+      .def("start_distributed", Guarded(&StartDistributed), py::arg("spec"), py::kw_only(),
            py::arg("rank_size"), py::arg("stage_size"), py::arg("rank_table_file"),
            py::arg("address"), py::arg("call_timeout"), py::arg("lane"), py::arg("wait_for_all"),
            py::arg("max_inflight"))
-      .def("wait_ready", &WaitReady, py::arg("name"), py::arg("version"), py::arg("timeout"))
-      .def("start_grpc", &StartGrpc, py::arg("address"), py::kw_only(),
+      .def("wait_ready", Guarded(&WaitReady), py::arg("name"), py::arg("version"),
+           py::arg("timeout"))
+      .def("start_grpc", Guarded(&StartGrpc), py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"))
-      .def("start_rest", &StartRest, py::arg("address"), py::kw_only(),
+      .def("start_rest", Guarded(&StartRest), py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"), py::arg("http_status_codes"))
-      .def("infer", &Infer, py::arg("servable"), py::arg("version"), py::arg("callable"),
+      .def("infer", Guarded(&Infer), py::arg("servable"), py::arg("version"), py::arg("callable"),
            py::arg("args"))
       .def("method", &BindMethod, py::arg("servable"), py::arg("version"), py::arg("method"),
            py::arg("keep"))
-      .def("submit", &Submit, py::arg("servable"), py::arg("version"), py::arg("method"),
+      .def("submit", Guarded(&Submit), py::arg("servable"), py::arg("version"), py::arg("method"),
            py::arg("args"), py::arg("keep"))
-      .def("stop", [](Server& server) { WithoutGil([&] { server.Stop(); }); });
+      .def("stop", &Stop);
 }
 
 }  // namespace pipeserve::bindings

@@ -10,6 +10,7 @@
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
+#include "bindings/process.h"
 
 namespace pipeserve::bindings {
 namespace {
@@ -19,7 +20,7 @@ constexpr char kCapsule[] = "pipeserve_native.BoundMethod";
 
 struct Target {
   py::object owner;  // Of the server.
-  Server* server;
+  const OfProcess<Server>* server;
   std::string servable;
   uint64_t version;
   std::string method;
@@ -29,11 +30,12 @@ struct Target {
 template <typename Function>
 py::object RunBy(Function function, const Target& target, std::span<PyObject* const> args) {
   const RaisedHere raised;
+  Server& server = target.server->get();
   const auto results = [&] {
     Arguments given = ToArguments(args);
     GilLock gil;
-    return (target.server->*function)(target.servable, target.version, target.method,
-                                      std::move(given.instances), given.residents, &gil);
+    return (server.*function)(target.servable, target.version, target.method,
+                              std::move(given.instances), given.residents, &gil);
   }();
   Housekeeper::Global().ReleaseWaiting();  // Arguments that the core let go without the GIL.
   return ToReturned(results, IsListForm(args));
@@ -127,17 +129,18 @@ py::object ToReturned(const Result<PendingCall::KeptResults>& results, bool list
   return ToReturnedBy(results, list_form);
 }
 
-py::object BindMethod(const py::object& server, std::string servable, uint64_t version,
-                      std::string method, bool keep) {
-  auto target = std::make_unique<Target>(Target{
-      server, &server.cast<Server&>(), std::move(servable), version, std::move(method), keep});
+AnyCallable BindMethod(const py::object& server, std::string servable, uint64_t version,
+                       std::string method, bool keep) {
+  auto target =
+      std::make_unique<Target>(Target{server, &server.cast<OfProcess<Server>&>(),
+                                      std::move(servable), version, std::move(method), keep});
   const py::capsule capsule(target.get(), kCapsule, [](PyObject* self) {
     delete static_cast<Target*>(PyCapsule_GetPointer(self, kCapsule));
   });
   target.release();
   PyObject* function = PyCFunction_New(Definition(), capsule.ptr());
   if (function == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(function);
+  return py::reinterpret_steal<AnyCallable>(function);
 }
 
 }  // namespace pipeserve::bindings

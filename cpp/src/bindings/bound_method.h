@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/types.h"
 #include "pipeserve/pending_call.h"
 #include "pipeserve/server.h"
 
@@ -34,7 +35,7 @@ py::object ToReturned(const Result<PendingCall::KeptResults>& results, bool list
 
 // A callable that runs the method with its arguments, and has the request keep the outputs or not;
 // it keeps `server` alive. A function of C, as that is what costs a call least.
-py::object BindMethod(const py::object& server, std::string servable, uint64_t version,
-                      std::string method, bool keep);
+AnyCallable BindMethod(const py::object& server, std::string servable, uint64_t version,
+                       std::string method, bool keep);
 
 }  // namespace pipeserve::bindings

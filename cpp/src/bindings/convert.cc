@@ -1,5 +1,7 @@
 #include "bindings/convert.h"
 
+#include <pybind11/gil_safe_call_once.h>
+
 #include <array>
 #include <cstdint>
 #include <string>
@@ -40,6 +42,19 @@ DataType FindDataType(const py::dtype& dtype) {
     default:
       return DataType::kUnknown;
   }
+}
+
+using Dtypes = std::array<py::object, kTypeCount>;  // Empty for kUnknown.
+
+Dtypes MakeDtypes() {
+  Dtypes dtypes;
+  for (size_t i = 0; i < kTypeCount; ++i) {
+    const auto type = static_cast<DataType>(i);
+    if (type == DataType::kUnknown) continue;
+    const auto name = type == DataType::kString ? "str" : DataTypeName(type);
+    dtypes.at(i) = py::dtype(std::string(name));
+  }
+  return dtypes;
 }
 
 // Marks the owner of a buffer as a numpy array: others hand out aligned pointers.
@@ -174,13 +189,10 @@ DataType ToDataType(const py::dtype& dtype) {
 }
 
 py::dtype ToDtype(DataType dtype) {
-  static auto* dtypes = new std::array<py::object, kTypeCount>;  // Outlives the interpreter.
-  py::object& entry = dtypes->at(static_cast<size_t>(dtype));
-  if (!entry) {
-    const auto name = dtype == DataType::kString ? "str" : DataTypeName(dtype);
-    entry = py::dtype(std::string(name));
-  }
-  return py::reinterpret_borrow<py::dtype>(entry);
+  // Made once, and kept when the interpreter ends: whoever comes first makes all of them.
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<Dtypes> dtypes;
+  const Dtypes& made = dtypes.call_once_and_store_result(&MakeDtypes).get_stored();
+  return py::reinterpret_borrow<py::dtype>(made.at(static_cast<size_t>(dtype)));
 }
 
 Result<Tensor> ToTensor(py::handle value) {

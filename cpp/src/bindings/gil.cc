@@ -1,5 +1,6 @@
 #include "bindings/gil.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -41,10 +42,9 @@ class ThreadState {
 // the GIL is waited for inside, so no code of a user, whatever it does, holds others up here.
 class Turnstile {
  public:
-  static Turnstile& Global() {
-    static auto* turnstile = new Turnstile;  // Threads may come while the process exits.
-    return *turnstile;
-  }
+  static Turnstile& Global() { return *global_.load(std::memory_order_acquire); }
+  // The old one is left as it is: threads that are gone wait in it.
+  static void Renew() { global_.store(new Turnstile, std::memory_order_release); }
 
   // Inside while it lives.
   class Pass {
@@ -85,10 +85,14 @@ class Turnstile {
     next.called.notify_one();  // Under the lock: after it, the waiter may be gone.
   }
 
+  static std::atomic<Turnstile*> global_;  // Never destroyed: threads come while the process exits.
+
   std::mutex mutex_;
   bool taken_ = false;
   std::deque<Waiter*> waiting_;
 };
+
+std::atomic<Turnstile*> Turnstile::global_{new Turnstile};
 
 }  // namespace
 
@@ -103,6 +107,8 @@ GilGuard::GilGuard() {
 GilGuard::~GilGuard() {
   if (took_it_) PyEval_SaveThread();
 }
+
+void RenewTurnstile() { Turnstile::Renew(); }
 
 void GilLock::Release() { state_ = PyEval_SaveThread(); }
 

@@ -43,12 +43,7 @@ auto WithoutGil(Function&& function) {
   return std::forward<Function>(function)();
 }
 
-// Deletes without the GIL, because a destructor of the core may wait for threads that want it.
-struct DeleteWithoutGil {
-  template <typename T>
-  void operator()(T* object) const {
-    WithoutGil([object] { delete object; });
-  }
-};
+// In the child of a fork: nobody waits for the GIL.
+void RenewTurnstile();
 
 }  // namespace pipeserve::bindings

@@ -141,12 +141,12 @@ class GeneratorFunction final : public PythonFunction {
 
 }  // namespace
 
-std::shared_ptr<HostFunction> MakeInstanceFunction(py::function function, std::string name,
+std::shared_ptr<HostFunction> MakeInstanceFunction(AnyCallable function, std::string name,
                                                    int output_count) {
   return std::make_shared<InstanceFunction>(std::move(function), std::move(name), output_count);
 }
 
-std::shared_ptr<HostFunction> MakeGeneratorFunction(py::function function, std::string name,
+std::shared_ptr<HostFunction> MakeGeneratorFunction(AnyCallable function, std::string name,
                                                     int output_count) {
   return std::make_shared<GeneratorFunction>(std::move(function), std::move(name), output_count);
 }

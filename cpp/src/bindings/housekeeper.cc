@@ -14,10 +14,9 @@ constexpr auto kReleaseDelay = std::chrono::milliseconds(50);
 
 }  // namespace
 
-Housekeeper& Housekeeper::Global() {
-  static auto* housekeeper = new Housekeeper;
-  return *housekeeper;
-}
+std::atomic<Housekeeper*> Housekeeper::global_{new Housekeeper};
+
+void Housekeeper::Renew() { global_.store(new Housekeeper, std::memory_order_release); }
 
 void Housekeeper::Release(PyObject* object) {
   if (PyGILState_Check()) {

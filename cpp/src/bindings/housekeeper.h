@@ -23,7 +23,9 @@ struct LogRecord {
 class Housekeeper {
  public:
   // Lives as long as the process: threads may still release tensors while it exits.
-  static Housekeeper& Global();
+  static Housekeeper& Global() { return *global_.load(std::memory_order_acquire); }
+  // In the child of a fork: begins with nothing to do.
+  static void Renew();
 
   // Drops a reference: at once when this thread holds the GIL, else within a moment. After Close()
   // the object is leaked instead, as the interpreter is about to end.
@@ -48,6 +50,8 @@ class Housekeeper {
 
  private:
   Housekeeper() = default;
+
+  static std::atomic<Housekeeper*> global_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

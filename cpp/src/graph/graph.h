@@ -107,8 +107,8 @@ struct Graph {
 
 // What a caller of a graph sees: its inputs and outputs, in order.
 struct GraphSignature {
-  std::vector<TensorInfo> inputs;
-  std::vector<TensorInfo> outputs;
+  std::vector<TensorInfo> inputs = {};
+  std::vector<TensorInfo> outputs = {};
 };
 GraphSignature SignatureOf(const Graph& graph);
 

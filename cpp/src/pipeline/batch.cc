@@ -143,15 +143,25 @@ Status BatchLayout::CheckInputs(const GraphSignature& graph,
     const int64_t wanted = HasBatchDim(i) && total > 0 ? total / batch_size_ : total;
     if (wanted >= 0 && given.byte_size() != static_cast<size_t>(wanted)) {
       return InvalidArgument(StrCat("Given model input ", i, " size ", given.byte_size(),
-                                    " not match the size ", wanted, " defined in model"));
+                                    " not match the size ", wanted,
+                                    " defined in model: ", WantedAndCame(i, info, given)));
     }
     if (given.dtype() != info.dtype) {
       return InvalidArgument(StrCat("Given model input ", i, " data type ",
                                     OriginalName(given.dtype()), " not match the data type ",
-                                    OriginalName(info.dtype), " defined in model"));
+                                    OriginalName(info.dtype),
+                                    " defined in model: ", WantedAndCame(i, info, given)));
     }
   }
   return OkStatus();
+}
+
+std::string BatchLayout::WantedAndCame(size_t input, const TensorInfo& wanted,
+                                       const Tensor& came) const {
+  std::string text = StrCat("input ", wanted.name, " is ", came.ToString(), ", the graph wants ",
+                            wanted.ToString());
+  if (HasBatchDim(input)) text += StrCat(" for ", batch_size_, " instances");
+  return text;
 }
 
 bool BatchLayout::CanShareCall(const Instance& a, const Instance& b) const {

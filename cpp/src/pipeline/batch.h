@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,7 @@ class BatchLayout {
         without_batch_dim_inputs_(std::move(without_batch_dim_inputs)) {}
 
   bool HasBatchDim(size_t input) const;
+  std::string WantedAndCame(size_t input, const TensorInfo& wanted, const Tensor& came) const;
   // The graph's own batch size, or -1 when it leaves it open.
   Result<int64_t> BatchSizeOf(const GraphSignature& graph) const;
   Status CheckGatherable(const GraphSignature& graph) const;

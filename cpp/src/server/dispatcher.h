@@ -23,7 +23,7 @@ struct ClientRequest {
   std::string servable;
   std::string method;
   uint64_t version = 0;  // 0 is the newest that runs.
-  std::vector<NamedInstance> instances;
+  std::vector<NamedInstance> instances = {};
   Deadline deadline = {};  // That of the client.
   // Raised when the client has left. Null: it stays.
   std::shared_ptr<CancelToken> cancel = nullptr;

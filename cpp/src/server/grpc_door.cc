@@ -18,7 +18,7 @@ namespace {
 
 namespace ms_proto = ::mindspore::serving::proto;
 
-constexpr std::chrono::seconds kCloseLimit{5};
+constexpr std::chrono::seconds kGrpcCloseLimit{5};
 
 Deadline ToDeadline(std::chrono::system_clock::time_point time) {
   constexpr std::chrono::hours kEver{24 * 365};
@@ -141,7 +141,7 @@ class GrpcDoor::Impl {
   const std::string& address() const { return address_; }
 
   void Close() {
-    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kCloseLimit);
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kGrpcCloseLimit);
   }
 
  private:

@@ -24,7 +24,7 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr int kThreads = 3;
-constexpr std::chrono::seconds kCloseLimit{5};  // For clients that are slow to take an answer.
+constexpr std::chrono::seconds kHttpCloseLimit{5};  // For clients that are slow to take an answer.
 constexpr std::chrono::milliseconds kAcceptPause{100};  // When there is no file descriptor left.
 
 Status LoadFailed(std::string_view what, const std::string& file) {
@@ -120,7 +120,7 @@ class HttpDoor::Impl {
       drained->set_value();
     });
     is_drained.wait();
-    if (!hub_->WaitUntilEmpty(Deadline::After(kCloseLimit))) {
+    if (!hub_->WaitUntilEmpty(Deadline::After(kHttpCloseLimit))) {
       hub_->ForEach(&HttpConnection::Abort);
       hub_->WaitUntilEmpty(Deadline::Infinite());  // The dispatcher answers everything.
     }

@@ -266,6 +266,15 @@ Result<std::vector<Result<Instance>>> Server::RunMethod(const std::string& serva
   return found->RunMethod(method, std::move(instances), residents, held);
 }
 
+Result<Instance> Server::RunOne(const std::string& servable, uint64_t version,
+                                const std::string& method, Instance instance) {
+  std::vector<Instance> instances;
+  instances.push_back(std::move(instance));
+  PIPESERVE_ASSIGN_OR_RETURN(std::vector<Result<Instance>> results,
+                             RunMethod(servable, version, method, std::move(instances)));
+  return std::move(results.front());
+}
+
 Result<std::vector<Result<ResidentTensors>>> Server::RunAndKeep(
     const std::string& servable, uint64_t version, const std::string& method,
     std::vector<Instance> instances, const ResidentTensors& residents, HostLock* held) {

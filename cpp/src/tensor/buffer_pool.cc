@@ -1,5 +1,7 @@
 #include "tensor/buffer_pool.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <bit>
 #include <new>
@@ -17,9 +19,24 @@ size_t ClassOf(size_t block_size) {
 
 }  // namespace
 
-BufferPool& BufferPool::Global() {
-  static auto* pool = new BufferPool;  // Never destroyed: buffers may outlive static objects.
+BufferPool& BufferPool::Global() { return *Instance().load(std::memory_order_acquire); }
+
+std::atomic<BufferPool*>& BufferPool::Instance() {
+  // Never destroyed: buffers may outlive static objects.
+  static auto* pool = [] {
+    pthread_atfork(nullptr, nullptr, &BeginInChild);
+    return new std::atomic<BufferPool*>(new BufferPool);
+  }();
   return *pool;
+}
+
+// A thread that was in the old one has it locked for ever. Its free blocks are left there; those in
+// use come back to the new one.
+void BufferPool::BeginInChild() {
+  auto* fresh = new BufferPool;
+  fresh->live_bytes_.store(Global().live_bytes(), std::memory_order_relaxed);
+  fresh->system_allocations_.store(Global().system_allocations(), std::memory_order_relaxed);
+  Instance().store(fresh, std::memory_order_release);
 }
 
 BufferPool::~BufferPool() {

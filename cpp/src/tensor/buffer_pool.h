@@ -20,6 +20,7 @@ class BufferPool {
   // What one size class may keep for later; the rest is given back.
   static constexpr size_t kKeptBytesPerClass = size_t{64} << 20;
 
+  // That of this process: a forked one begins with an empty pool.
   static BufferPool& Global();
 
   ~BufferPool();
@@ -38,6 +39,9 @@ class BufferPool {
   size_t system_allocations() const;
 
  private:
+  static std::atomic<BufferPool*>& Instance();
+  static void BeginInChild();
+
   static constexpr size_t kClasses = 64;
   struct SizeClass {
     Mutex mutex;

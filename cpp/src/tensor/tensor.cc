@@ -128,6 +128,12 @@ Result<Tensor> Tensor::Create(DataType dtype, const Shape& shape, Buffer buffer)
   return Tensor(dtype, shape, std::move(buffer));
 }
 
+Status Tensor::CheckDataType(DataType wanted) const {
+  if (dtype_ == wanted) return OkStatus();
+  return InvalidArgument(
+      StrCat("the tensor is ", ToString(), ", its elements are wanted as ", wanted));
+}
+
 Tensor Tensor::FromStrings(DataType dtype, const Shape& shape,
                            std::span<const std::string_view> items) {
   PIPESERVE_DCHECK(IsText(dtype));

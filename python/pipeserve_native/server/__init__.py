@@ -33,7 +33,20 @@ __all__ = [
 
 
 class SSLConfig:
-    """Files with which a door speaks TLS."""
+    """Files with which a door speaks TLS. As in MindSpore Serving.
+
+    They are read when the door opens.
+
+    Args:
+        certificate: PEM file with the server's certificate, followed by those of its issuers.
+        private_key: PEM file with its key.
+        custom_ca: PEM file with the certificates that clients are checked against. Used with
+            ``verify_client`` alone, which needs it.
+        verify_client: Only clients with a certificate get in.
+
+    Raises:
+        InvalidArgumentError: An argument of another type, or an empty name.
+    """
 
     def __init__(
         self,
@@ -76,15 +89,18 @@ def configure(
     max_enqueued_bytes: int = 1 << 30,
     max_request_seconds: float | None = None,
 ) -> None:
-    """Options of the server that is started next.
+    """Options of the server that is started next, which is to say: call it first.
 
-    ``max_inflight``: requests of one servable that run at once.
-    ``max_enqueued_bytes``: bytes of the input tensors of all requests that wait or run; a request
-    beyond it is refused at once with RESOURCE_EXHAUSTED (REST: 429 and Retry-After).
-    ``max_request_seconds``: from the admission of a request to its answer, whatever deadline the
-    client and the pipeline give it; None is no maximum. REST clients give theirs with the header
-    X-Request-Timeout-Ms.
-    Raises InvalidArgumentError for other types and values out of range.
+    Args:
+        max_inflight: Requests of one servable that run at once, 1 to 1024.
+        max_enqueued_bytes: Bytes of the input tensors of all requests that wait or run; a request
+            beyond it is refused at once with RESOURCE_EXHAUSTED (REST: 429 and Retry-After).
+        max_request_seconds: From the admission of a request to its answer, 0.001 to a year,
+            whatever deadline the client and the pipeline give it; None is no maximum. REST clients
+            give theirs with the header X-Request-Timeout-Ms.
+
+    Raises:
+        InvalidArgumentError: Other types, and values out of range. Nothing is changed then.
     """
     STATE.configure(max_inflight, max_enqueued_bytes, max_request_seconds)
 
@@ -92,9 +108,10 @@ def configure(
 def counters() -> dict[str, int]:
     """What this process has done so far; figures per request are differences of these.
 
-    ``copied_bytes``: of tensors, from one place in memory to another by the core.
-    ``thread_wakeups``: how often a thread of the core went on after it slept.
-    ``page_faults``: of the whole process by the kernel's count, those that read no disk.
+    Returns:
+        ``copied_bytes``, of tensors, from one place in memory to another by the core;
+            ``thread_wakeups``, how often a thread of the core went on after it slept;
+            ``page_faults`` of the whole process by the kernel's count, those that read no disk.
     """
     return _core.counters()
 
@@ -103,7 +120,22 @@ def counters() -> dict[str, int]:
 def start_grpc_server(
     address: str, max_msg_mb_size: int = 100, ssl_config: SSLConfig | None = None
 ) -> None:
-    """Opens the gRPC door at ``ip:port`` (port 0 picks a free one) or ``unix:<path>``."""
+    """Opens the gRPC door. Prints where it listens; servables may be started before or after.
+
+    As in MindSpore Serving, a failure stops the server before it is raised.
+
+    Args:
+        address: ``ip:port``, where port 0 picks a free one, or ``unix:<path>``.
+        max_msg_mb_size: Limit of a message in either direction, 1 to 512, in MB of 2**20 bytes.
+        ssl_config: Files for TLS; None is none.
+
+    Raises:
+        InvalidArgumentError: An argument of another type or out of range, an address that is none,
+            files that cannot be read.
+        AlreadyExistsError: It is open already.
+        UnavailableError: The address is in use or not of this machine, or the certificate is
+            broken.
+    """
     _checks.check_str("address", address)
     prefix, _, path = address.partition(":")
     if prefix == "unix" and path:
@@ -122,9 +154,21 @@ def start_restful_server(
     *,
     http_status_codes: bool = False,
 ) -> None:
-    """Opens the REST door at ``ip:port`` (port 0 picks a free one).
+    """Opens the REST door. Prints where it listens; servables may be started before or after.
 
-    ``http_status_codes``: errors have HTTP status codes instead of 200.
+    As in MindSpore Serving, a failure stops the server before it is raised.
+
+    Args:
+        address: ``ip:port``, where port 0 picks a free one.
+        max_msg_mb_size: Limit of a request's body, 1 to 512, in MB of 2**20 bytes.
+        ssl_config: Files for TLS; None is none.
+        http_status_codes: Errors have HTTP status codes. MindSpore Serving's are all 200.
+
+    Raises:
+        InvalidArgumentError: An argument of another type or out of range, an address that is none,
+            files that cannot be read.
+        AlreadyExistsError: It is open already.
+        UnavailableError: The address is in use or not of this machine.
     """
     _checks.check_str("address", address)
     _checks.check_bool("http_status_codes", http_status_codes)
@@ -138,5 +182,10 @@ def start_restful_server(
 
 
 def stop() -> None:
-    """Answers what is in flight, closes the doors and tells the agents. Idempotent."""
+    """Stops the server: idempotent, and done when it returns.
+
+    Requests that wait are answered with an error, those that run are finished; then the doors are
+    closed and the agents end. SIGINT and SIGTERM do the same. Afterwards a new server can be
+    started in this process.
+    """
     STATE.stop()

@@ -6,10 +6,13 @@ import importlib.util
 import os
 import re
 import sys
+import threading
 
 from pipeserve_native import _registry
 from pipeserve_native._errors import FailedPreconditionError, NotFoundError
 from pipeserve_native._registry import CONFIG_FILE, Registry
+
+_path_lock = threading.Lock()
 
 
 def _place(directory: str, name: str) -> str:
@@ -37,7 +40,10 @@ def resolve_version(directory: str, name: str, version: int) -> int:
     versions = {int(entry) for entry in entries if os.path.isdir(os.path.join(path, entry))}
     if version == 0:
         if not versions:
-            raise NotFoundError(f"There is no valid version of servable, {_place(directory, name)}")
+            raise NotFoundError(
+                f"There is no valid version of servable, {_place(directory, name)}: the model "
+                f"files of version 1 should be in {os.path.join(path, '1')}"
+            )
         return max(versions)
     if version in versions:
         return version
@@ -51,8 +57,9 @@ def resolve_version(directory: str, name: str, version: int) -> int:
 
 def load_config(directory: str, name: str) -> Registry:
     """Runs the config and returns what it registered."""
-    if directory not in sys.path:  # So that a config can import what lies beside it.
-        sys.path.append(directory)
+    with _path_lock:
+        if directory not in sys.path:  # So that a config can import what lies beside it.
+            sys.path.append(directory)
     module_name = f"{name}.servable_config"
     spec = importlib.util.spec_from_file_location(
         module_name, os.path.join(directory, name, CONFIG_FILE)

@@ -16,11 +16,23 @@ _logger = logging.getLogger("pipeserve_native")
 
 
 class ServableStartConfig:
-    """Which servable to start, and how.
+    """Which servable to start, and how. ``threads`` and ``max_inflight`` are new here.
 
-    ``threads``: of one graph call.
-    ``max_inflight``: requests of this servable that run at once, 1 to 1024; None: what
-    ``configure`` says.
+    Args:
+        servable_directory: The directory that holds the servable's.
+        servable_name: Name of the servable and of its directory, which holds
+            ``servable_config.py`` and the version directories.
+        device_ids: Devices, 0 and up, each once. On a CPU they make no difference.
+        version_number: A version directory; 0 is the one with the largest number.
+        device_type: None, "None" or "CPU"; others are refused when it is started.
+        dec_key: Key of encrypted model files: 16, 24 or 32 bytes.
+        dec_mode: "AES-GCM" or "AES-CBC".
+        threads: Of one graph call; None is one for each core that this process may use.
+        max_inflight: Requests of this servable that run at once, 1 to 1024; None is what
+            ``configure`` says.
+
+    Raises:
+        InvalidArgumentError: An argument of another type or out of range.
     """
 
     def __init__(
@@ -185,7 +197,22 @@ def _load(config: ServableStartConfig, version: int) -> None:
 def start_servables(
     servable_configs: ServableStartConfig | Sequence[ServableStartConfig],
 ) -> None:
-    """Loads servables; returns when all of them can be called."""
+    """Loads servables into this process; returns when all of them can be called.
+
+    Prints a line for each. As in MindSpore Serving, several versions of a servable may run side by
+    side, and a failure stops the server before it is raised.
+
+    Args:
+        servable_configs: What to start. Configs with the same name and version count once.
+
+    Raises:
+        InvalidArgumentError: An argument of another type, methods that do not fit the graphs, model
+            files that are damaged, configs that contradict each other.
+        NotFoundError: No such directory, config, version or model file.
+        FailedPreconditionError: ``servable_config.py`` raised; the text tells what.
+        AlreadyExistsError: That version runs already.
+        UnimplementedError: An operator, or a model format, that is not supported.
+    """
     for (_, version), config in _resolve(_check_items(servable_configs)).items():
         try:
             _load(config, version)

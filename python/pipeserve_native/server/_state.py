@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -51,6 +52,15 @@ class ServerState:
         self._max_enqueued_bytes = 1 << 30
         self._max_request_seconds = 0.0
         atexit.register(self.stop)
+        os.register_at_fork(after_in_child=self._begin_in_child)
+
+    def _begin_in_child(self) -> None:
+        """After a fork: the server is the other process', and its threads may hold the locks."""
+        self._lock = threading.RLock()
+        self._stopping = threading.RLock()
+        self._server = None
+        self._registries = []
+        self._keep_alive = None
 
     @property
     def server(self) -> _core.Server:
@@ -73,9 +83,10 @@ class ServerState:
         inflight = _checks.check_int("max_inflight", max_inflight, 1, 1024)
         enqueued = _checks.check_int("max_enqueued_bytes", max_enqueued_bytes, 1, 1 << 62)
         seconds = _checks.check_seconds("max_request_seconds", max_request_seconds)
-        self._max_inflight = inflight
-        self._max_enqueued_bytes = enqueued
-        self._max_request_seconds = seconds
+        with self._lock:
+            self._max_inflight = inflight
+            self._max_enqueued_bytes = enqueued
+            self._max_request_seconds = seconds
 
     def set_max_enqueued_requests(self, limit: int) -> None:
         """Takes effect at once."""

@@ -22,7 +22,19 @@ def declare_servable(
     with_batch_dim: bool = True,
     without_batch_dim_inputs: int | Sequence[int] | None = None,
 ) -> None:
-    """In ``servable_config.py``: declares a servable of ``rank_size`` agents."""
+    """In ``servable_config.py``: declares a servable whose graphs run in agents.
+
+    Args:
+        rank_size: Number of agents, 1 and up, as many as the rank table has.
+        stage_size: Number of stages, of as many ranks each; it divides ``rank_size``. With more
+            than one, a stage has a multiple of 8 ranks, as in MindSpore Serving.
+        with_batch_dim: See ``register.declare_servable``.
+        without_batch_dim_inputs: See ``register.declare_servable``.
+
+    Raises:
+        InvalidArgumentError: An argument of another type or out of range, or a second declaration.
+        FailedPreconditionError: Outside of ``servable_config.py``.
+    """
     _checks.check_int("rank_size", rank_size, 1)
     _checks.check_int("stage_size", stage_size, 1)
     batch_dim, without = check_batch_dim(with_batch_dim, without_batch_dim_inputs)
@@ -58,22 +70,42 @@ def start_servable(
     wait: str = "last",
     max_inflight: int | None = None,
 ) -> None:
-    """Waits at ``distributed_address`` for the agents; returns when all are ready.
+    """Waits for the agents of a servable; returns when all are ready and it can be called.
 
-    ``wait_agents_time_in_seconds``: 0 waits for ever.
-    ``call_timeout_in_seconds``: for one graph call on all ranks.
-    ``lane``: how graph calls travel to the agents. "auto" shares memory with those of this host and
-    takes gRPC to the others; "shm" and "grpc" force one, and "shm" fails where memory cannot be
-    shared.
-    ``wait``: a graph call is done when the "last" rank, which gives the outputs, has answered, or
-    when "all" have. With "last" the others may lag behind by at most eight calls; what fails on one
-    of them fails the next call.
-    ``max_inflight``: requests of this servable that run at once, 1 to 1024; None: what
-    ``configure`` says.
+    As in MindSpore Serving, a failure stops the server before it is raised. What comes after
+    ``wait_agents_time_in_seconds`` is new here.
+
+    Args:
+        servable_directory: The directory that holds the servable's.
+        servable_name: Name of the servable and of its directory, which holds
+            ``servable_config.py``. There need be no version directory.
+        rank_table_json_file: Which rank is where; relative to the directory of the start script.
+        version_number: What clients call it by; 0 is 1.
+        distributed_address: Where the agents come to, ``ip:port``; port 0 picks a free one, which
+            is printed. Whoever reaches it can register: do not open it to a network that is not
+            trusted.
+        wait_agents_time_in_seconds: 0 waits for ever.
+        call_timeout_in_seconds: For one graph call on all ranks. A longer one fails, and the agents
+            form a new group.
+        lane: How graph calls travel to the agents. "auto" shares memory with those of this host and
+            takes gRPC to the others; "shm" and "grpc" force one, and "shm" fails where memory
+            cannot be shared.
+        wait: A graph call is done when the "last" rank, which gives the outputs, has answered, or
+            when "all" have. With "last" the others may lag behind by at most eight calls; what
+            fails on one of them fails the next call.
+        max_inflight: Requests of this servable that run at once, 1 to 1024; None is what
+            ``configure`` says.
 
     Raises:
-        InvalidArgumentError: an argument that cannot be.
-        Error: the servable cannot be loaded, or its agents do not come or do not fit.
+        InvalidArgumentError: An argument of another type or out of range, or a file that is no rank
+            table.
+        NotFoundError: No such directory, config or rank table.
+        FailedPreconditionError: The config raised or declares another kind of servable, the rank
+            table does not fit it, the agents did not start or do not fit each other; the text
+            tells what.
+        UnavailableError: ``distributed_address`` is in use or not of this machine.
+        DeadlineExceededError: The agents have not come in time.
+        AlreadyExistsError: That version runs already.
     """
     directory = _checks.check_str("servable_directory", servable_directory)
     name = _checks.check_str("servable_name", servable_name)
@@ -116,12 +148,33 @@ def startup_agents(
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
-    ``model_files``: per agent its files; the index within them is the subgraph number.
-    ``threads``: of one graph call in one agent; None divides this machine's cores by its agents.
-    ``collectives``: what carries what the ranks tell each other: ``"shm"``, ``"socket"``,
-    ``"gloo"`` (in trusted networks only; all machines have to be told), or ``"auto"`` for shared
-    memory if all ranks are on one host, else sockets.
-    The process then lives until an agent ends, SIGINT or SIGTERM; no agent outlives it.
+    Waits up to two minutes for the server. The process then lives until an agent ends, SIGINT or
+    SIGTERM; no agent outlives it. ``threads`` and ``collectives`` are new here.
+
+    Args:
+        distributed_address: Where the server waits for agents, ``ip:port``.
+        model_files: Per agent its files; the index within them is the subgraph number. Relative
+            paths are below the directory of the start script, as in MindSpore Serving.
+        group_config_files: Per agent its ``group_config.pb``, at most one; None for graphs without
+            collectives.
+        agent_start_port: Of the first agent, 1 to 65528; the others have those that follow.
+        agent_ip: This machine's, where the rank table's is none of this machine; with
+            ``rank_start``.
+        rank_start: The first rank of this machine; with ``agent_ip``.
+        dec_key: Key of encrypted model files: 16, 24 or 32 bytes.
+        dec_mode: "AES-GCM" or "AES-CBC".
+        threads: Of one graph call in one agent; None divides this machine's cores by its agents.
+        collectives: What carries what the ranks tell each other: ``"shm"``, ``"socket"``,
+            ``"gloo"`` (in trusted networks only; all machines have to be told), or ``"auto"`` for
+            shared memory if all ranks are on one host, else sockets.
+
+    Raises:
+        InvalidArgumentError: An argument of another type or out of range, files in another number
+            than the rank table has ranks of this machine.
+        NotFoundError: A file cannot be read.
+        UnavailableError: There is no server at that address.
+        FailedPreconditionError: No address of the rank table is this machine's, or an agent did not
+            start; the text has its reason.
     """
     _checks.check_str("distributed_address", distributed_address)
     _checks.check_int("agent_start_port", agent_start_port, 1, 65535 - 7)

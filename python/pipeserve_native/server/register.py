@@ -58,7 +58,15 @@ _ACL_CHOICES: dict[str, tuple[str, ...] | None] = {
 
 
 class AclOptions:
-    """Options for Ascend devices. Checked and kept; the CPU has no use for them."""
+    """Options for Ascend devices. Checked as in MindSpore Serving; a CPU has no use for them.
+
+    Args:
+        options: ``insert_op_cfg_path``, ``input_format``, ``input_shape``, ``output_type``,
+            ``precision_mode`` and ``op_select_impl_mode``, each a str.
+
+    Raises:
+        InvalidArgumentError: Another option, or a value that the option does not have.
+    """
 
     def __init__(self, **options: str) -> None:
         self.options: dict[str, str] = {}
@@ -76,7 +84,14 @@ class AclOptions:
 
 
 class GpuOptions:
-    """Options for GPUs. Checked and kept; the CPU has no use for them."""
+    """Options for GPUs. Checked as in MindSpore Serving; a CPU has no use for them.
+
+    Args:
+        precision_mode: "origin" or "fp16".
+
+    Raises:
+        InvalidArgumentError: Another mode.
+    """
 
     def __init__(self, precision_mode: str = "origin") -> None:
         _checks.check_str("precision_mode", precision_mode)
@@ -124,9 +139,19 @@ def declare_servable(
     options: AclOptions | GpuOptions | Mapping[str, str] | None = None,
     without_batch_dim_inputs: int | Sequence[int] | None = None,
 ) -> None:
-    """Declares a servable that runs in the server's process.
+    """Declares a servable that runs in the server's process. Once a config.
 
-    ``servable_file``: model files in the version directory; the index is the subgraph number.
+    Args:
+        servable_file: Model files in the version directory; the index is the subgraph number.
+        model_format: "MindIR" in any case. "OM" is taken, and refused when it is started.
+        with_batch_dim: The first dimension of inputs and outputs counts instances, up to as many as
+            the model has. With False a call is one instance.
+        options: For devices; None is none.
+        without_batch_dim_inputs: Indices of inputs that have no such dimension.
+
+    Raises:
+        InvalidArgumentError: An argument of another type, another format, a second declaration.
+        FailedPreconditionError: Outside of ``servable_config.py``.
     """
     files = _checks.check_str_list("servable_file", servable_file)
     _checks.check_str("model_format", model_format)
@@ -145,12 +170,19 @@ def register_method(
 ) -> Callable[[_Function], _Function]:
     """Decorator: records the data flow of a function, whose parameters are the inputs.
 
-    The function runs once, now, with placeholders. It calls ``call_servable`` once, before it
-    at most one preprocess and after it at most one postprocess, each as ``y = call_xxx(...)``.
+    The function runs once, now, with placeholders, as in MindSpore Serving. It calls
+    ``call_servable`` once, before it at most one preprocess and after it at most one postprocess,
+    each as ``y = call_xxx(...)`` with as many targets as there are results.
 
-    ``timeout``: seconds from the admission of a client's request to its answer, also when the
-    request only waits; None is no limit. It does not limit calls by pipelines.
-    Raises InvalidArgumentError for a timeout that is no number from 0.001 to that of a year.
+    Args:
+        output_names: Names of what the function returns, each once.
+        timeout: Seconds from the admission of a client's request to its answer, 0.001 to a year,
+            also when the request only waits; None is no limit. It does not limit calls by
+            pipelines.
+
+    Raises:
+        InvalidArgumentError: Names or a timeout that cannot be, calls in another order or number,
+            parameters that are no plain ones, or a second method of that name.
     """
     names = _checks.check_str_list("output_names", output_names)
     seconds = _checks.check_seconds("timeout", timeout)
@@ -168,14 +200,25 @@ def register_pipeline(
 ) -> Callable[[_Function], _Function]:
     """Decorator: the function runs for every request and may call methods as it likes.
 
-    When a servable has a pipeline, clients can call its pipelines alone.
+    When a servable has a pipeline, clients can call its pipelines alone, as in MindSpore Serving.
+    Requests run side by side, ``max_inflight`` at once.
 
-    ``timeout``: seconds from the admission of a request to its answer, also when the request only
-    waits; None is no limit. The earliest of it, the client's own deadline and the server's
-    ``max_request_seconds`` counts. The client is then answered at once; the function goes on
-    until its next ``run``, which raises DeadlineExceededError. When the client leaves, the next
-    ``run`` raises CancelledError in the same way.
-    Raises InvalidArgumentError for a timeout that is no number from 0.001 to that of a year.
+    The parameters are the inputs: arrays with the dtype and shape that the client sent; str; for
+    bytes a uint8 array. The function returns as many values as there are ``output_names``, in a
+    tuple or list unless it is one: arrays, ``ResidentTensor``, numbers, str or bytes. An exception
+    costs its instance alone: the client gets "Pipeline Failed: " and its text.
+
+    Args:
+        output_names: Names of what the function returns, each once.
+        timeout: Seconds from the admission of a request to its answer, 0.001 to a year, also when
+            the request only waits; None is no limit. The earliest of it, the client's own deadline
+            and the server's ``max_request_seconds`` counts. The client is then answered at once;
+            the function goes on until its next ``run``, which raises DeadlineExceededError. When
+            the client leaves, the next ``run`` raises CancelledError in the same way.
+
+    Raises:
+        InvalidArgumentError: Names or a timeout that cannot be, parameters that are no plain ones,
+            or a second pipeline of that name.
     """
     names = _checks.check_str_list("output_names", output_names)
     seconds = _checks.check_seconds("timeout", timeout)
@@ -191,35 +234,89 @@ def register_pipeline(
 
 
 def call_preprocess(preprocess_fun: Callable[..., Any] | str, *args: Any) -> Any:
-    """In a method: a function called with the values of one instance."""
+    """In a method: a function called with the values of one instance, before the graph.
+
+    Args:
+        preprocess_fun: Takes arrays, str or bytes (as uint8 arrays), one for each of ``args``, and
+            returns one value or a tuple or list of several: arrays, numbers, str or bytes. A str
+            names a native function.
+        args: Inputs of the method.
+
+    Returns:
+        A placeholder for each result, for the calls that follow.
+
+    Raises:
+        InvalidArgumentError: Not the first call of its method, a number of arguments that the
+            function does not take, or outside of a method that is being registered.
+    """
     call = _tracing.PREPROCESS
     trace = _tracing.current_trace(call)
     return _tracing.single_or_tuple(trace.call_preprocess(call, preprocess_fun, args))
 
 
 def call_preprocess_pipeline(preprocess_fun: Callable[..., Any], *args: Any) -> Any:
-    """In a method: a generator function over a tuple of instances; yields a result for each."""
+    """In a method: like ``call_preprocess``, for all instances of a call at once.
+
+    Args:
+        preprocess_fun: A generator function that takes a tuple of instances, each a tuple of
+            values, and yields the results of one instance after the other.
+        args: Inputs of the method.
+    """
     call = _tracing.PREPROCESS_PIPELINE
     trace = _tracing.current_trace(call)
     return _tracing.single_or_tuple(trace.call_preprocess(call, preprocess_fun, args))
 
 
 def call_servable(*args: Any, subgraph: int = 0) -> Any:
-    """In a method: one run of a graph."""
+    """In a method: one run of a graph.
+
+    Its inputs must have the dtype and number of bytes that the graph wants; the shape is not
+    compared, as in MindSpore Serving.
+
+    Args:
+        args: One for each input of the graph: inputs of the method, or results of its preprocess.
+        subgraph: Index of the graph in the list of model files: ``servable_file`` here, the list of
+            each agent in ``startup_agents``.
+
+    Returns:
+        A placeholder for each output of the graph.
+
+    Raises:
+        InvalidArgumentError: A subgraph below 0, a second call in one method, or outside of a
+            method that is being registered.
+    """
     _checks.check_int("subgraph", subgraph, 0)
     trace = _tracing.current_trace(_tracing.SERVABLE)
     return _tracing.single_or_tuple(trace.call_servable(args, subgraph))
 
 
 def call_postprocess(postprocess_fun: Callable[..., Any] | str, *args: Any) -> Any:
-    """In a method: a function called with the values of one instance."""
+    """In a method: a function called with the values of one instance, after the graph.
+
+    Args:
+        postprocess_fun: Like a preprocess. ``"argmax_cpp"`` is a native one: the index of the
+            largest value of a float array, int32.
+        args: Inputs of the method, results of its preprocess, outputs of the graph.
+
+    Returns:
+        A placeholder for each result.
+
+    Raises:
+        InvalidArgumentError: Not after ``call_servable``, a number of arguments that the function
+            does not take, or outside of a method that is being registered.
+    """
     call = _tracing.POSTPROCESS
     trace = _tracing.current_trace(call)
     return _tracing.single_or_tuple(trace.call_postprocess(call, postprocess_fun, args))
 
 
 def call_postprocess_pipeline(postprocess_fun: Callable[..., Any], *args: Any) -> Any:
-    """In a method: a generator function over a tuple of instances; yields a result for each."""
+    """In a method: like ``call_postprocess``, for all instances of a call at once.
+
+    Args:
+        postprocess_fun: A generator function, as for ``call_preprocess_pipeline``.
+        args: Inputs of the method, results of its preprocess, outputs of the graph.
+    """
     call = _tracing.POSTPROCESS_PIPELINE
     trace = _tracing.current_trace(call)
     return _tracing.single_or_tuple(trace.call_postprocess(call, postprocess_fun, args))
@@ -228,8 +325,17 @@ def call_postprocess_pipeline(postprocess_fun: Callable[..., Any], *args: Any) -
 class PipelineServable:
     """A method of this servable, for its pipelines.
 
-    ``servable_name`` and ``version_number`` are only checked: the method is always one of the
+    Name and version are only checked, as in MindSpore Serving: the method is always one of the
     servable whose config made this object.
+
+    Args:
+        servable_name: A str that is not empty.
+        method: Name of a method; it is looked up when it is run.
+        version_number: 0 or more.
+
+    Raises:
+        InvalidArgumentError: An argument of another type.
+        FailedPreconditionError: Outside of ``servable_config.py``.
     """
 
     def __init__(self, servable_name: str, method: str, version_number: int = 0) -> None:
@@ -251,11 +357,24 @@ class PipelineServable:
         pipeline function can return it like an array. The request's end frees it, however it
         ends.
 
-        In a pipeline function it raises DeadlineExceededError once the request's deadline has
-        passed and CancelledError once its client has left. Raises FailedPreconditionError for
-        ``keep=True`` on a thread that works for no request, and for a ResidentTensor of another
-        request or one that has ended; InvalidArgumentError for one of another servable;
-        UnavailableError for one that is lost with the group of agents that computed it.
+        Args:
+            args: The inputs: C-contiguous arrays, which are not copied and must not be written to
+                meanwhile; handles; bool, int (as int64) or float (as float64) for scalars; str;
+                bytes.
+            keep: Leave the outputs where they are.
+
+        Returns:
+            Arrays, for str a str, for bytes a uint8 array; or handles.
+
+        Raises:
+            DeadlineExceededError: The request's deadline has passed.
+            CancelledError: Its client has left.
+            InvalidArgumentError: Inputs that do not fit the graph, or a handle of another servable.
+            NotFoundError: There is no such method.
+            FailedPreconditionError: ``keep=True`` on a thread that works for no request; a handle
+                of another request, or of one that has ended; a servable that has not been started.
+            UnavailableError: An agent is lost, or a handle with the agents that computed it.
+            InternalError: A pre- or postprocess function raised.
         """
         binding = self._registry.binding or self._not_bound()
         calls = binding.calls
@@ -271,8 +390,16 @@ class PipelineServable:
         """Like ``run``, but does not wait: the method runs on a thread of the core meanwhile.
 
         Calls begin in the order in which they are submitted. Arguments must not be written to
-        until the call is done. Raises what ``run`` raises for wrong arguments, and
-        ResourceExhaustedError when too many calls wait; all else comes with the result.
+        until the call is done.
+
+        Args:
+            args: As for ``run``.
+            keep: As for ``run``.
+
+        Raises:
+            InvalidArgumentError: What ``run`` raises for wrong arguments; all else comes with the
+                result.
+            ResourceExhaustedError: More than 10 000 calls wait.
         """
         if keep is not False:
             _checks.check_bool("keep", keep)

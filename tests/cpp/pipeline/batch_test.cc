@@ -66,18 +66,21 @@ TEST(BatchLayoutTest, BatchesBeyondReasonAreRefused) {
 }
 
 TEST(BatchLayoutTest, ChecksCountBytesAndTypeButNotTheShape) {
-  const GraphSignature graph{{Float({4, 6}), Float({3})}, {}};
+  GraphSignature graph{{Float({4, 6}), Float({3})}, {}};
+  graph.inputs[0].name = "x";
+  graph.inputs[1].name = "y";
   const BatchLayout layout = *Layout({graph}, {1});
   const Tensor one(DataType::kFloat32, {2, 3}), whole(DataType::kFloat32, {3, 1});
   EXPECT_OK(layout.CheckInputs(graph, Instance{one, whole}));
   EXPECT_ERROR(layout.CheckInputs(graph, Instance{one}), kInvalidArgument,
                "Given model inputs size 1 less than model inputs size 2");
   EXPECT_ERROR(layout.CheckInputs(graph, Instance{whole, whole}), kInvalidArgument,
-               "Given model input 0 size 12 not match the size 24 defined in model");
+               "Given model input 0 size 12 not match the size 24 defined in model: input x is "
+               "float32[3,1], the graph wants float32[4,6] for 4 instances");
   EXPECT_ERROR(layout.CheckInputs(graph, Instance{one, Tensor(DataType::kInt32, {3})}),
                kInvalidArgument,
                "Given model input 1 data type kMSI_Int32 not match the data type kMSI_Float32 "
-               "defined in model");
+               "defined in model: input y is int32[3], the graph wants float32[3]");
   EXPECT_ERROR(layout.CheckInputs(graph, Instance{one, Tensor()}), kInvalidArgument, "size 0");
 }
 

@@ -191,6 +191,8 @@ TEST(ServerTest, UnknownServableCannotRunAMethod) {
                "Run worker for inference failed, worker has not been started");
   EXPECT_ERROR(MakeServer()->RunMethod("add", 1, "predict", {}), kUnavailable,
                "Run worker for inference failed, worker has not been started");
+  EXPECT_ERROR(MakeServer()->RunOne("add", 1, "predict", {}), kUnavailable,
+               "Run worker for inference failed, worker has not been started");
 }
 
 class LocalServerTest : public ::testing::Test {
@@ -206,12 +208,9 @@ class LocalServerTest : public ::testing::Test {
 TEST_F(LocalServerTest, APipelineRunsItsMethodOnBothDoors) {
   const auto server = MakeServer();
   Server* runner = server.get();
-  const ServableSpec spec =
-      TestSpec("matmul", 1, [runner](const Instance& instance) -> Result<Instance> {
-        PIPESERVE_ASSIGN_OR_RETURN(auto results,
-                                   runner->RunMethod("matmul", 1, "identity", {instance}));
-        return std::move(results[0]);
-      });
+  const ServableSpec spec = TestSpec("matmul", 1, [runner](const Instance& instance) {
+    return runner->RunOne("matmul", 1, "identity", instance);
+  });
   LocalServableOptions options;
   options.model_files = {model_.string()};
   ASSERT_OK(server->LoadLocal(spec, options));
@@ -230,6 +229,7 @@ TEST_F(LocalServerTest, APipelineRunsItsMethodOnBothDoors) {
   ASSERT_OK(direct);
   ASSERT_OK((*direct)[0]);
   const Tensor& wanted = (*(*direct)[0])[0];
+  EXPECT_ERROR(server->RunOne("matmul", 1, "identity", {}), kInvalidArgument, "Input count 0");
   const Tensor& seen = reply->instances[0][0].second;
   EXPECT_EQ(seen.ToString(), wanted.ToString());
   ASSERT_EQ(seen.byte_size(), wanted.byte_size());

@@ -1,4 +1,5 @@
-// Runs the tests of one layer. A test that hangs is ended with the stacks of its threads.
+// Runs the tests of one layer. A test that hangs is ended with the stacks of its threads:
+// addresses, which `addr2line -Cfpie PROGRAM ADDRESS...` turns into names.
 #include <execinfo.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

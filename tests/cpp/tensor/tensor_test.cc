@@ -26,6 +26,32 @@ TEST(TensorTest, CreateHoldsSizeAgainstShape) {
   EXPECT_ERROR(Tensor::Create(DataType::kUnknown, {2}, Buffer()), kInvalidArgument, "unknown");
 }
 
+TEST(TensorTest, CopiesNumbersInAndOut) {
+  const std::vector<double> numbers = {1, -2, 3, -4, 5, -6};
+  const Result<Tensor> tensor = Tensor::CopyOf({2, 3}, numbers);
+  ASSERT_OK(tensor);
+  EXPECT_EQ(tensor->ToString(), "float64[2,3]");
+  const Result<std::vector<double>> back = tensor->ToVector<double>();
+  ASSERT_OK(back);
+  EXPECT_EQ(*back, numbers);
+  EXPECT_ERROR(tensor->ToVector<float>(), kInvalidArgument,
+               "the tensor is float64[2,3], its elements are wanted as float32");
+  EXPECT_ERROR(Tensor::CopyOf({2, 2}, numbers), kInvalidArgument, "takes 32 bytes, 48 came");
+  EXPECT_OK(Tensor::CopyOf({2}, std::span(numbers).first(2)));
+  EXPECT_OK(Tensor::CopyOf({3}, std::array<bool, 3>{}));
+}
+
+TEST(TensorTest, CopiesOutWhatIsNotAligned) {
+  const Buffer bytes = Buffer::CopyOf(std::as_bytes(std::span("?\1\0\0\0\2\0\0", 9)));
+  const Tensor tensor(DataType::kInt32, {2}, bytes.Slice(1, 8));
+  const Result<std::vector<int32_t>> numbers = tensor.ToVector<int32_t>();
+  ASSERT_OK(numbers);
+  EXPECT_THAT(*numbers, testing::ElementsAre(1, 2));
+  const auto none = Tensor(DataType::kInt32, Shape{0}).ToVector<int32_t>();
+  ASSERT_OK(none);
+  EXPECT_TRUE(none->empty());
+}
+
 TEST(TensorTest, KeepsTextItems) {
   const std::string_view items[] = {"one", "", "three"};
   const Tensor tensor = Tensor::FromStrings(DataType::kString, {3}, items);

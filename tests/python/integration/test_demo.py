@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-DEMO = pathlib.Path(__file__).resolve().parents[3] / "examples/demo.py"
+DEMO = pathlib.Path(__file__).resolve().parents[3] / "tools/demo.py"
 
 
 def processes_below(folder):

@@ -259,7 +259,7 @@ def test_a_fork_is_told_to_load_for_itself(calculator):
         os.kill(os.getpid(), signal.SIGKILL)
     os.close(writer)
     with os.fdopen(reader) as text:
-        assert f"was loaded by process {os.getpid()} and cannot be called" in text.read()
+        assert f"was made by process {os.getpid()} and cannot be used" in text.read()
     os.waitpid(child, 0)
 
 

@@ -1,15 +1,10 @@
 """Calls that a pipeline function submits instead of waiting for them."""
 
-import pathlib
-import sys
-
 import numpy as np
 import pytest
 
 from pipeserve_native import export
 from pipeserve_native.client import Client
-
-EXAMPLE = pathlib.Path(__file__).resolve().parents[3] / "examples/fan_out.py"
 
 CONFIG = """
 import threading
@@ -181,12 +176,6 @@ def ask(tmp_path, start_script):
 
     yield call
     assert program.terminate() == 0, program.output
-
-
-def test_the_example_gives_the_same_results(start):
-    program = start(sys.executable, EXAMPLE)
-    assert program.wait() == 0, program.output
-    assert "left: the same\nright: the same\n" in program.output
 
 
 def test_results_are_those_of_run(ask):

@@ -3,7 +3,6 @@
 import concurrent.futures
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import pytest
 from pipeserve_native import export
 from pipeserve_native.client import Client
 
-EXAMPLE = pathlib.Path(__file__).resolve().parents[3] / "examples/resident_tensors.py"
 PIPESERVE = os.path.join(os.path.dirname(sys.executable), "pipeserve")
 
 LOCAL = 'register.declare_servable("step.mindir", "MindIR", with_batch_dim=False)'
@@ -309,12 +307,6 @@ def assert_same_bits(served):
             assert value.tobytes() == kept[name].tobytes(), (method, name)
 
 
-def test_the_example_gives_the_same_results(start):
-    program = start(sys.executable, EXAMPLE)
-    assert program.wait() == 0, program.output
-    assert "seen: the same\nstate: the same\n" in program.output
-
-
 def test_fifty_turns_give_the_bits_of_copies(local):
     assert_same_bits(local)
 
@@ -382,14 +374,14 @@ def test_a_handle_is_lost_with_its_epoch_and_the_server_goes_on(serve_agents, la
     served = serve_agents(lane)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         text = pool.submit(served.text, "outlives_its_epoch")
-        served.server.wait_for("kept\n")
+        served.server.wait_for("(?m)^kept")
         command = ["pgrep", "-P", str(served.agents.process.pid), "-x", "pipeserve-agent"]
         listed = subprocess.run(command, capture_output=True, text=True, check=True)
         # All at once: one that outlived the other could register again before it is ended, too.
         for pid in listed.stdout.split():
             os.kill(int(pid), signal.SIGKILL)
         served.agents.wait()
-        served.server.wait_for("lost\n")
+        served.server.wait_for("(?m)^lost")
         for rank in range(2):  # The server still refuses another agent for a rank that it has.
             served.server.wait_for(f"agent disconnected.*rank={rank}")
         served.start_agents().wait_for("Success to start agents, ")

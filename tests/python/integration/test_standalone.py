@@ -382,3 +382,4 @@ def test_missing_places(tmp_path, start_script):
     program = start_script("serve.py", SERVER, "calculator")
     assert program.wait() == 1
     assert "There is no valid version of servable" in program.output
+    assert "model files of version 1 should be in" in program.output

@@ -1,3 +1,5 @@
+import shlex
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,18 @@ def test_version(capsys):
 def test_help_shows_examples(capsys):
     assert exit_code("--help") == 0
     assert "pipeserve infer localhost:5500" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["serve", "agent", "infer", "export-demo"])
+def test_help_of_a_command_shows_its_examples(command, capsys):
+    assert exit_code(command, "--help") == 0
+    assert f"examples:\n  pipeserve {command} " in capsys.readouterr().out
+
+
+def test_examples_can_be_parsed():
+    texts = _cli._SERVE_EXAMPLES + _cli._AGENT_EXAMPLES + _cli._INFER_EXAMPLES
+    for line in (texts + _cli._EXPORT_EXAMPLES).splitlines():
+        assert callable(_cli._parser().parse_args(shlex.split(line)[1:]).run)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +68,34 @@ def test_a_missing_config_is_a_failure(tmp_path, capsys):
 def test_bad_json_is_wrong_usage(capsys):
     assert _cli.main(["infer", "localhost:1", "s", "m", "--json", "{"]) == 2
     assert _cli.main(["infer", "localhost:1", "s", "m", "--json", "3"]) == 2
+
+
+def test_json_gives_the_types_that_rest_gives():
+    (instance,) = _cli._read_json('{"i": [1, -2], "f": [[1.5, 2]], "one": 3, "on": true, "s": "a"}')
+    types = {name: getattr(value, "dtype", type(value)) for name, value in instance.items()}
+    assert types == {"i": np.int32, "f": np.float32, "one": np.int32, "on": np.bool_, "s": str}
+    assert instance["f"].shape == (1, 2) and instance["one"].shape == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("[1, 2147483648]", "x does not fit into int32"),
+        ("[[1], [1, 2]]", "x is no array"),
+        ("null", "x should be numbers or text, but is None"),
+    ],
+)
+def test_json_that_is_no_tensor_is_wrong_usage(value, text, capsys):
+    assert _cli.main(["infer", "localhost:1", "s", "m", "--json", f'{{"x": {value}}}']) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_inputs_are_arrays_or_the_bytes_of_files(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(3))
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG")
+    inputs = _cli._read_inputs([f"x={tmp_path / 'x.npy'}", f"image={tmp_path / 'photo.png'}"])
+    assert inputs["x"].tolist() == [0, 1, 2]
+    assert inputs["image"] == b"\x89PNG"
 
 
 def test_an_unreachable_server_is_a_failure(tmp_path, capsys, free_port):

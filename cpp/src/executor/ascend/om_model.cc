@@ -101,9 +101,6 @@ Result<std::vector<TensorInfo>> InfosOf(Device& device, abi::ModelDesc* desc, co
   return infos;
 }
 
-// A part of a block: where it begins is aligned, and the device wants 32 bytes more than there are.
-size_t RoomFor(size_t bytes) { return (bytes + 32 + 63) / 64 * 64; }
-
 }  // namespace
 
 Result<Dataset> Dataset::Create(Device& device) {

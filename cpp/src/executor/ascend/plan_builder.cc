@@ -11,13 +11,6 @@
 namespace pipeserve::ascend {
 namespace {
 
-// Part of a block that the device reads: it wants 32 bytes more than there are.
-size_t RoomFor(size_t bytes) { return (bytes + 31) / 32 * 32 + 32; }
-
-std::vector<int64_t> DimsOf(const Shape& shape) {
-  return {shape.dims().begin(), shape.dims().end()};
-}
-
 bool SharesItsInput(OpType op) {
   return op == OpType::kReshape || op == OpType::kTranspose || op == OpType::kSplit ||
          op == OpType::kStridedSlice;

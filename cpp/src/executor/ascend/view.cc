@@ -8,6 +8,12 @@
 
 namespace pipeserve::ascend {
 
+std::vector<int64_t> DimsOf(const Shape& shape) {
+  return {shape.dims().begin(), shape.dims().end()};
+}
+
+size_t RoomFor(size_t bytes) { return (bytes + 32 + 63) / 64 * 64; }
+
 std::vector<int64_t> RowMajor(const std::vector<int64_t>& dims) {
   std::vector<int64_t> strides(dims.size(), 1);
   for (size_t i = dims.size(); i > 1; --i) strides[i - 2] = strides[i - 1] * dims[i - 1];

@@ -36,6 +36,13 @@ struct View {
   View Reshaped(std::vector<int64_t> new_dims) const;
 };
 
+// The dimensions of a shape without unknown ones.
+std::vector<int64_t> DimsOf(const Shape& shape);
+
+// What a tensor of `bytes` bytes takes of a block that holds several: the device wants 32 bytes
+// more than there are, and each to begin at a multiple of 64.
+size_t RoomFor(size_t bytes);
+
 // Row-major strides.
 std::vector<int64_t> RowMajor(const std::vector<int64_t>& dims);
 

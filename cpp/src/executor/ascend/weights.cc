@@ -5,10 +5,6 @@
 namespace pipeserve::ascend {
 namespace {
 
-std::vector<int64_t> DimsOf(const Shape& shape) {
-  return {shape.dims().begin(), shape.dims().end()};
-}
-
 // What ordinary memory of the host holds, which the runtime copies at once.
 Status CopyAtOnce(Device& device, std::byte* to, const Tensor& from) {
   return PIPESERVE_ACL(device, aclrtMemcpy, to, from.byte_size(), from.data(), from.byte_size(),

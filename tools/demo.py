@@ -1,6 +1,6 @@
 """Serves the two-graph, eight-rank model once and shows what predict answers.
 
-    python examples/demo.py
+    python tools/demo.py
 
 Writes the model into a temporary folder with `pipeserve export-demo`, starts `pipeserve serve` and
 `pipeserve agent` as a user would, calls predict with ones and stops everything. Ctrl-C at any
