@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/str_cat.h"
+#include "executor/ascend/view.h"
 
 namespace pipeserve::ascend {
 namespace {
