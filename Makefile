@@ -35,6 +35,7 @@ help:
 	@echo "make coexistence  the wheel beside torch, grpcio, protobuf and numpy, in every import order"
 	@echo "make sdist     dist/ with the source distribution"
 	@echo "make release-check  whether this commit can be released"
+	@echo "make ascend-abi  compare our declarations of Ascend's runtime with published headers"
 	@echo "make clean     remove what a build leaves"
 
 demo: install
@@ -146,6 +147,10 @@ sdist: $(VENV)/ready
 
 release-check: $(VENV)/ready
 	$(BIN)/python tools/release_check.py
+
+.PHONY: ascend-abi
+ascend-abi: $(VENV)/ready
+	$(BIN)/python tools/check_ascend_abi.py
 
 clean:
 	rm -rf build dist $(VENV)

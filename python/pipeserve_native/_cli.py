@@ -190,6 +190,21 @@ def _add_agent(commands: Any) -> None:
         help="what carries what the ranks tell each other; auto: shm if all are on one host, "
         "else socket; gloo: in trusted networks only",
     )
+    parser.add_argument(
+        "--device",
+        choices=_checks.DEVICES,
+        default="auto",
+        help="where graphs run; auto: Ascend if its runtime and a device are found, else the CPU",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=_checks.PRECISIONS,
+        default="strict",
+        help="of a MatMul of float32 on Ascend",
+    )
+    parser.add_argument(
+        "--deterministic", action="store_true", help="the same bits for the same inputs on Ascend"
+    )
     parser.set_defaults(run=_agent)
 
 
@@ -223,6 +238,9 @@ def _agent(args: argparse.Namespace) -> None:
         args.rank_start,
         threads=args.threads,
         collectives=args.collectives,
+        device=args.device,
+        precision=args.precision,
+        deterministic=args.deterministic,
     )
 
 

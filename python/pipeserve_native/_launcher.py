@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeserve_native import _checks, _core, _lifetime
+from pipeserve_native import _checks, _core, _programs, _lifetime
 from pipeserve_native._errors import (
     DeadlineExceededError,
     Error,
@@ -52,6 +52,9 @@ class Request:
     mode: str
     threads: int | None
     collectives: str
+    device: str
+    precision: str
+    deterministic: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ class _Agent:
 def _commands(
     request: Request, place: _Place, config: _core.AgentGroupConfig
 ) -> Iterator[list[str]]:
-    program = os.path.join(os.path.dirname(_core.__file__), "bin", "pipeserve-agent")
+    program = _programs.path_of("pipeserve-agent")
     for index, rank in enumerate(place.ranks):
         command = [program, "--server", request.distributed_address]
         command += ["--rank", str(rank), "--device-id", str(place.device_ids[index])]
@@ -199,6 +202,9 @@ def _commands(
         if request.threads is not None:
             command += ["--threads", str(request.threads)]
         command += ["--dec-mode", request.mode, "--collectives", request.collectives]
+        command += ["--device", request.device, "--precision", request.precision]
+        if request.deterministic:
+            command += ["--deterministic"]
         yield command
 
 

@@ -145,11 +145,14 @@ def startup_agents(
     *,
     threads: int | None = None,
     collectives: str = "auto",
+    device: str = "auto",
+    precision: str = "strict",
+    deterministic: bool = False,
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
     Waits up to two minutes for the server. The process then lives until an agent ends, SIGINT or
-    SIGTERM; no agent outlives it. ``threads`` and ``collectives`` are new here.
+    SIGTERM; no agent outlives it. What is given by name alone is new here.
 
     Args:
         distributed_address: Where the server waits for agents, ``ip:port``.
@@ -167,6 +170,10 @@ def startup_agents(
         collectives: What carries what the ranks tell each other: ``"shm"``, ``"socket"``,
             ``"gloo"`` (in trusted networks only; all machines have to be told), or ``"auto"`` for
             shared memory if all ranks are on one host, else sockets.
+        device: Where graphs run: ``"cpu"``, ``"ascend"``, or ``"auto"`` for Ascend if its runtime
+            and a device are found, else the CPU.
+        precision: Of a MatMul of float32 on Ascend: ``"strict"``, ``"hf32"`` or ``"fp16"``.
+        deterministic: The same bits for the same inputs on Ascend, at the price of speed.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, files in another number
@@ -185,6 +192,9 @@ def startup_agents(
     key, mode = _checks.check_decryption(dec_key, dec_mode)
     _checks.check_threads(threads)
     _checks.check_choice("collectives", collectives, _checks.COLLECTIVES)
+    _checks.check_choice("device", device, _checks.DEVICES)
+    _checks.check_choice("precision", precision, _checks.PRECISIONS)
+    _checks.check_bool("deterministic", deterministic)
     _launcher.startup_agents(
         _launcher.Request(
             distributed_address=distributed_address,
@@ -198,5 +208,8 @@ def startup_agents(
             mode=mode,
             threads=threads,
             collectives=collectives,
+            device=device,
+            precision=precision,
+            deterministic=deterministic,
         )
     )

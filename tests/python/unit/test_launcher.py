@@ -15,6 +15,9 @@ def command_of_first(threads):
         mode="AES-GCM",
         threads=threads,
         collectives="auto",
+        device="auto",
+        precision="strict",
+        deterministic=False,
     )
     place = _launcher._Place("127.0.0.1", [2, 3], [0, 1])
     config = SimpleNamespace(rank_size=4)

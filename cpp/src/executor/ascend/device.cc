@@ -1,5 +1,8 @@
 #include "executor/ascend/device.h"
 
+#include <cstdlib>
+#include <sstream>
+#include <string>
 #include <utility>
 
 #include "base/str_cat.h"
@@ -10,6 +13,17 @@ namespace {
 constexpr int32_t kOldestMinor = 6;  // Of ACL 1: the first with operators of two phases.
 
 }  // namespace
+
+Result<int32_t> LogicalDevice(int id, const char* visible) {
+  if (visible == nullptr || *visible == '\0') return id;
+  std::istringstream list(visible);
+  int32_t place = 0;
+  for (std::string item; std::getline(list, item, ','); ++place) {
+    if (item == std::to_string(id)) return place;
+  }
+  return FailedPrecondition(
+      StrCat("device ", id, " is none of ASCEND_RT_VISIBLE_DEVICES=", visible));
+}
 
 Result<std::unique_ptr<Device>> Device::Open(std::shared_ptr<const Library> library,
                                              const DeviceOptions& options) {
@@ -43,15 +57,17 @@ Status Device::Initialize() {
 Status Device::Take(const DeviceOptions& options) {
   uint32_t count = 0;
   PIPESERVE_RETURN_IF_ERROR(PIPESERVE_ACL(*this, aclrtGetDeviceCount, &count));
-  if (options.id < 0 || static_cast<uint32_t>(options.id) >= count) {
+  PIPESERVE_ASSIGN_OR_RETURN(const int32_t id,
+                             LogicalDevice(options.id, std::getenv("ASCEND_RT_VISIBLE_DEVICES")));
+  if (id < 0 || static_cast<uint32_t>(id) >= count) {
     return FailedPrecondition(
         StrCat("there is no device ", options.id, ", this process sees ", count));
   }
-  PIPESERVE_RETURN_IF_ERROR(PIPESERVE_ACL(*this, aclrtSetDevice, options.id));
-  taken_ = options.id;
+  PIPESERVE_RETURN_IF_ERROR(PIPESERVE_ACL(*this, aclrtSetDevice, id));
+  taken_ = id;
   const char* const soc = acl().aclrtGetSocName();
   product_ = Product(soc == nullptr ? "a device without a name" : soc);
-  PIPESERVE_RETURN_IF_ERROR(PIPESERVE_ACL(*this, aclrtCreateContext, &context_, options.id));
+  PIPESERVE_RETURN_IF_ERROR(PIPESERVE_ACL(*this, aclrtCreateContext, &context_, id));
   PIPESERVE_RETURN_IF_ERROR(PIPESERVE_ACL(*this, aclrtSetCurrentContext, context_));
   if (!options.deterministic) return OkStatus();
   return PIPESERVE_ACL(*this, aclrtCtxSetSysParamOpt, abi::SystemParameter::kDeterministic, 1);

@@ -14,9 +14,13 @@
 namespace pipeserve::ascend {
 
 struct DeviceOptions {
-  int id = 0;  // Counted from 0 within $ASCEND_RT_VISIBLE_DEVICES.
+  int id = 0;  // As rank tables name it; see LogicalDevice().
   bool deterministic = false;
 };
+
+// The number of device `id` for the runtime, which counts from 0 within `visible`, the value of
+// $ASCEND_RT_VISIBLE_DEVICES; null: all are visible. Errors: kFailedPrecondition (it is not).
+Result<int32_t> LogicalDevice(int id, const char* visible);
 
 class Device {
  public:
