@@ -80,9 +80,9 @@ Failure Call::Fail(int32_t code, const std::string& text) {
 void Call::BadHandle(Kind kind, const void* handle) {
   constexpr int32_t kHcclPointer = 2;
   if (std::string_view(name()).starts_with("Hccl")) bad_handle_ = kHcclPointer;
-  Break(RuleOf(kind), bad_handle_,
-        Text(name(), " needs a ", NameOf(kind), ", and what came is ",
-             core.objects.Describe(handle)));
+  Break(
+      RuleOf(kind), bad_handle_,
+      Text(name(), " needs ", NameOf(kind), ", and what came is ", core.objects.Describe(handle)));
 }
 
 std::shared_ptr<ContextObject> Call::context() const {

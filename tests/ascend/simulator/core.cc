@@ -60,7 +60,7 @@ std::vector<std::string> Core::Live() const {
   std::vector<std::string> lines;
   for (const auto& [handle, object] : objects.live()) {
     if (!object->counted) continue;
-    lines.push_back(std::string("a ") + NameOf(object->kind()) + " of " + object->origin().Text());
+    lines.push_back(std::string(NameOf(object->kind())) + " of " + object->origin().Text());
   }
   const auto add_blocks = [&](const auto& blocks, const char* what) {
     for (const auto& [address, block] : blocks) {

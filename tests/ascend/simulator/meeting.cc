@@ -85,7 +85,9 @@ std::unique_ptr<Meeting> Meeting::Join(const std::string& key, uint32_t rank, ui
   const auto until = Clock::now() + limit;
   const std::string name = "/ascend_sim_" + std::to_string(std::hash<std::string>()(key));
   std::unique_ptr<Meeting> meeting(new Meeting(name, rank, ranks));
+  bool taken = false;
   for (Entry entry = meeting->Enter(); entry != Entry::kIn; entry = meeting->Enter()) {
+    taken = taken || entry == Entry::kTaken;
     *met = entry == Entry::kMismatch ? Met::kMismatch : Met::kTaken;
     if (entry == Entry::kMismatch || Clock::now() >= until) return nullptr;
     if (entry == Entry::kAgain) continue;
@@ -93,8 +95,9 @@ std::unique_ptr<Meeting> Meeting::Join(const std::string& key, uint32_t rank, ui
     WaitWhile(nothing, 0);
   }
   *met = meeting->AwaitAll(until);
-  if (*met != Met::kAll) return nullptr;
-  return meeting;
+  if (*met == Met::kAll) return meeting;
+  if (taken) *met = Met::kTaken;  // Else a time-out would hide why some rank is missing.
+  return nullptr;
 }
 
 // Opens the memory of that name, or makes it, and takes this rank's place in it. The lock of the

@@ -22,8 +22,8 @@ void ReportRest(Call& call, const ContextObject& context) {
       owner = std::static_pointer_cast<EventObject>(object)->context;
     }
     if (owner.get() != &context || !object->counted) continue;
-    call.core.Break("P5", Text(call.name(), " while its context still has a ",
-                               NameOf(object->kind()), " of ", object->origin().Text()));
+    call.core.Break("P5", Text(call.name(), " while its context still has ", NameOf(object->kind()),
+                               " of ", object->origin().Text()));
   }
 }
 
