@@ -1,5 +1,7 @@
 #include "core.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -20,7 +22,12 @@ std::vector<int> VisibleDevices() {
 }  // namespace
 
 Core& Core::Get() {
-  static Core* const core = new Core;
+  static Core* const core = [] {
+    auto* const made = new Core;
+    Lock lock(made->mutex);
+    RunCommandsOf(*made, lock, "PIPESERVE_ASCEND_SIM_COMMANDS");
+    return made;
+  }();
   return *core;
 }
 
@@ -39,6 +46,13 @@ void Core::ReadSettings() {
 
 void Core::Break(const std::string& rule, const std::string& text) {
   report.Add(rule, text, settings.stop_at_violation);
+}
+
+void Core::WriteSummary() const {
+  const char* const path = std::getenv("PIPESERVE_ASCEND_SIM_SUMMARY");
+  if (path == nullptr || *path == '\0') return;
+  AppendLine(path, std::to_string(getpid()) + " finalised after " + std::to_string(faults.calls()) +
+                       " calls and " + std::to_string(faults.tasks()) + " tasks");
 }
 
 void Core::DropAll(Lock& lock) {

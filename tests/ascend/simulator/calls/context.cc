@@ -55,7 +55,10 @@ void ReportDeviceRest(Call& call, int32_t device) {
 AclCode aclrtSetDevice(Call& call, int32_t device) {
   if (const auto failure = CheckDevice(call, device)) return *failure;
   Core::Device& state = call.core.devices[device];
-  ++state.set_count;
+  if (++state.set_count == 1) {
+    RunCommandsOf(call.core, call.lock(),
+                  Text("PIPESERVE_ASCEND_SIM_DEVICE_", call.core.PhysicalDevice(device)));
+  }
   if (state.context == nullptr) {
     state.context = std::make_shared<ContextObject>(device, true);
     state.context->counted = false;

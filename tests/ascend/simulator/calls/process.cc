@@ -35,6 +35,7 @@ AclCode aclFinalize(Call& call) {
     core.Break("C2", Text("at aclFinalize device ", device, " was set ", state.set_count,
                           " times more than reset"));
   }
+  core.WriteSummary();
   core.DropAll(call.lock());
   core.initialised = core.foreign_init = false;
   core.finalised = true;

@@ -17,6 +17,7 @@ namespace pipeserve::ascend {
 namespace {
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::Each;
 using testing::HasSubstr;
 using testing::SizeIs;
@@ -152,6 +153,27 @@ TEST(SimulatorGroupTest, RanksFindEachOtherByARootInfo) {
   EXPECT_EQ(group.report(), "");
 }
 
+TEST(SimulatorGroupTest, SumsCanBeInAnotherOrder) {
+  Group group;
+  group.StartAll(4, "table", {"sum:1000"}, "reverse_sums=1");
+  EXPECT_THAT(group.Await(), Each("sum: -1\n"));  // Other bits than in the order of the ranks.
+}
+
+TEST(SimulatorGroupTest, ProcessesAreSteeredAndWatchedFromOutside) {
+  Group group;
+  const std::string summary = group.Path("summary");
+  setenv("PIPESERVE_ASCEND_SIM_SUMMARY", summary.c_str(), 1);
+  setenv("PIPESERVE_ASCEND_SIM_DEVICE_1", "set exec_ms=10000;fail HcclAllReduce 1 4", 1);
+  group.StartAll(2, "table", {"sum:8"}, "exec_ms=500");
+  EXPECT_THAT(group.Await(), testing::ElementsAre("sum: 107020\n", "sum: 4\n"));
+  EXPECT_EQ(ReadFile(summary), "");
+  unsetenv("PIPESERVE_ASCEND_SIM_DEVICE_1");
+  group.StartAll(2, "table", {"sum:8"});
+  EXPECT_THAT(group.Await(), Each("ok\n"));
+  EXPECT_THAT(ReadFile(summary), ContainsRegex(" finalised after [0-9]+ calls and 1 tasks\n"));
+  unsetenv("PIPESERVE_ASCEND_SIM_SUMMARY");
+}
+
 TEST(SimulatorGroupTest, AGroupCanBeMadeAgain) {
   Group group;
   for (int i = 0; i < 2; ++i) {
@@ -272,6 +294,20 @@ TEST_F(SimulatorCommTest, CollectivesOnTwoStreamsAtOnce) {
   EXPECT_EQ(Sum(Upload({1}), NewBlock(4), 1, stream), 0);
   EXPECT_EQ(Sum(Upload({1}), NewBlock(4), 1, NewStream()), 0);
   ExpectBroken({"H3"});
+}
+
+TEST_F(SimulatorCommTest, FailedCommunicatorIsFinished) {
+  for (const char* fault : {"fail HcclAllReduce 1", "fail-task 1"}) {
+    ASSERT_EQ(Join(RankTable(1)), 0);
+    void* const block = Upload({1});
+    SimControl(fault);
+    const int32_t called = Sum(block, block, 1, stream);
+    const int32_t waited = Code(acl.aclrtSynchronizeStreamWithTimeout(stream, kLimit));
+    EXPECT_NE(called + waited, 0);
+    EXPECT_NE(Sum(block, block, 1, stream), 0);
+    EXPECT_ACL(acl.HcclCommDestroy(comm));
+  }
+  ExpectBroken({"H4", "H4"});
 }
 
 TEST_F(SimulatorCommTest, DestroyedWhileBusy) {

@@ -3,7 +3,8 @@
 //
 //   rank_program RANK RANKS (table FILE | root FILE) STEP...
 //
-// Rank r brings r + 1 + i/1024 as its i-th value. Steps, each followed by a wait:
+// Rank r brings (r + 1) / 3 + (i mod 1000) / 1000 as its i-th value, whose sums depend on their
+// order. Steps, each followed by a wait:
 //   sum:N      AllReduce of N floats in place, and the check of its result
 //   gather:N   AllGather of N floats, and the check of its result
 // Prints a line for each step, "ok" or the code that it ended with. With "root", rank 0 makes the
@@ -81,8 +82,7 @@ class Rank {
   }
 
   static float Value(uint32_t rank, size_t index) {
-    constexpr float kStep = 1.0F / 1024;
-    return static_cast<float>(rank + 1) + static_cast<float>(index % 1024) * kStep;
+    return static_cast<float>(rank + 1) / 3 + static_cast<float>(index % 1000) / 1000;
   }
 
   void* Upload(size_t count) {
