@@ -31,7 +31,6 @@ constexpr int32_t kOperatorInternal = 361001;
 constexpr int32_t kOutOfMemory = 207001;
 constexpr int32_t kNotSupported = 207000;
 constexpr int32_t kInternal = 507000;
-constexpr int32_t kTaskFailed = 507015;
 constexpr int32_t kStreamTimeout = 507046;
 constexpr int32_t kEventTimeout = 507047;
 constexpr int32_t kHcclParameter = 1;
@@ -40,7 +39,6 @@ constexpr int32_t kHcclNotSupported = 5;
 constexpr int32_t kHcclTimeout = 9;
 constexpr int32_t kHcclOpenFile = 10;
 constexpr int32_t kHcclAgain = 20;
-constexpr int32_t kHcclRemote = 21;
 }  // namespace codes
 
 // What a call returns that failed, in each type that functions of the interface return.

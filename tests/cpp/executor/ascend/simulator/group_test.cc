@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "executor/ascend/simulator/fixture.h"
 
@@ -96,6 +97,14 @@ class Group {
   void StartAll(int ranks, const std::string& way, const std::vector<std::string>& steps,
                 const std::string& settings = "") {
     for (int rank = 0; rank < ranks; ++rank) Start(rank, ranks, way, steps, settings);
+  }
+
+  size_t size() const { return processes_.size(); }
+
+  void KillLastOnceItMeets() const {
+    const std::string maps = "/proc/" + std::to_string(processes_.back()) + "/maps";
+    while (ReadFile(maps).find("/ascend_sim_") == std::string::npos) std::this_thread::yield();
+    kill(processes_.back(), SIGKILL);
   }
 
   // What each process printed, once all have ended.
@@ -213,6 +222,15 @@ TEST(SimulatorGroupTest, RankThatIsTooSlow) {
   group.Start(0, 2, "table", {"sum:8"}, "exec_ms=100");
   group.Start(1, 2, "table", {"sum:8"}, "slow_ms=60000");
   EXPECT_EQ(group.AwaitFirst(), "sum: 107020\n");
+}
+
+TEST(SimulatorGroupTest, RankThatDiesBeforeAllHaveComeCanComeAgain) {
+  Group group;
+  for (const int rank : {0, 1, 1, 2}) {
+    group.Start(rank, 3, "table", {"sum:8"});
+    if (rank == 1 && group.size() == 2) group.KillLastOnceItMeets();
+  }
+  EXPECT_THAT(group.Await(), testing::ElementsAre("ok\n", "", "ok\n", "ok\n"));
 }
 
 TEST(SimulatorGroupTest, OneRankTwice) {
