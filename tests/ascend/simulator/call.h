@@ -103,6 +103,8 @@ class Call {
   // The stream behind a handle, null being the context's own; null, and reported, when it is none
   // or one of another context.
   std::shared_ptr<StreamObject> FindStream(const void* handle);
+  // An event; null, and reported, when it is none or one of another context.
+  std::shared_ptr<EventObject> FindEvent(const void* handle);
 
   Function function() const { return function_; }
   const char* name() const { return NameOf(function_); }
@@ -116,6 +118,8 @@ class Call {
   std::optional<Failure> CheckLife();
   std::optional<Failure> TakeFault();
   void BadHandle(Kind kind, const void* handle);
+  // Whether an object's context is the thread's; reports when not.
+  bool IsOwn(const Object& object, const std::shared_ptr<ContextObject>& owner);
   int32_t UsualCode() const;
 
   const Function function_;

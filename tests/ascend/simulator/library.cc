@@ -43,8 +43,18 @@
 #define PIPESERVE_TEXT(value) PIPESERVE_TEXT_OF(value)
 #define PIPESERVE_SET(symbol, value) ".set " #symbol ", " PIPESERVE_TEXT(value) "\n"
 
-// In the order of the table.
+// All groups are named below, in the order of the table.
 // clang-format off
+#define PIPESERVE_COUNT(name, ...) +1
+static_assert(sizeof(pipeserve::ascend::abi::Functions) == 8 * (0
+    PIPESERVE_ASCEND_RUNTIME(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_MODEL(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_META(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_NN_OPS(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_MATH_OPS(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_COMM(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_COLLECTIVES(PIPESERVE_COUNT)));
+
 asm(".text\n"
     PIPESERVE_SET(pipeserve_sim_entry, 0)
     PIPESERVE_SET(pipeserve_sim_version, PIPESERVE_SIM_VERSION)

@@ -307,6 +307,14 @@ TEST_F(SimulatorCommTest, SecondCommunicatorOfOneTable) {
   ExpectBroken({"H5"});
 }
 
+TEST_F(SimulatorCommTest, ContextDestroyedWithItsCommunicator) {
+  abi::Context* context = nullptr;
+  EXPECT_ACL(acl.aclrtCreateContext(&context, 0));
+  ASSERT_EQ(Join(RankTable(1)), 0);
+  EXPECT_ACL(acl.aclrtDestroyContext(context));
+  ExpectBroken({"P5"}, "a communicator");
+}
+
 TEST_F(SimulatorCommTest, CollectivesOnTwoStreamsAtOnce) {
   ASSERT_EQ(Join(RankTable(1)), 0);
   EXPECT_EQ(Sum(Upload({1}), NewBlock(4), 1, stream), 0);

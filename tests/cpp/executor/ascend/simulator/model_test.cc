@@ -97,6 +97,14 @@ TEST_F(SimulatorModelTest, AnotherContextThanAtLoad) {
   ExpectBroken({"O1"});
 }
 
+TEST_F(SimulatorModelTest, ContextDestroyedWithItsModel) {
+  abi::Context* context = nullptr;
+  EXPECT_ACL(acl.aclrtCreateContext(&context, 0));
+  LoadNeg();
+  EXPECT_ACL(acl.aclrtDestroyContext(context));
+  ExpectBroken({"P5"}, "model");
+}
+
 TEST_F(SimulatorModelTest, DatasetOfTheWrongCountOrOfTheHost) {
   const uint32_t id = LoadNeg();
   EXPECT_NE(Execute(id, NewDataset({}), NewDataset({{NewBlock(8), 8}})), 0);

@@ -141,6 +141,16 @@ TEST_F(SimulatorContextTest, StreamOfAnotherContext) {
   ExpectBroken({"C3", "C3"});
 }
 
+TEST_F(SimulatorContextTest, EventOfAnotherContext) {
+  abi::Event* event = nullptr;
+  EXPECT_ACL(acl.aclrtCreateEventExWithFlag(&event, abi::kEventSync));
+  abi::Context* other = nullptr;
+  EXPECT_ACL(acl.aclrtCreateContext(&other, 0));
+  EXPECT_EQ(Code(acl.aclrtSynchronizeEventWithTimeout(event, kLimit)), 107003);
+  EXPECT_EQ(Code(acl.aclrtDestroyEvent(event)), 107003);
+  ExpectBroken({"C3", "C3"});
+}
+
 TEST_F(SimulatorContextTest, ContextDestroyedWithItsStream) {
   abi::Context* context = nullptr;
   EXPECT_ACL(acl.aclrtCreateContext(&context, 0));
