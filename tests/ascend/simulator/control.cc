@@ -51,6 +51,7 @@ std::string HangTask(Core& core, std::istringstream& words) {
 }
 
 std::string LetGo(Core& core) {
+  core.faults.CancelHangs();
   core.hangs_ended = core.hangs;
   core.changed.notify_all();
   return {};

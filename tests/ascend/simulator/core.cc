@@ -9,8 +9,6 @@
 namespace pipeserve::ascend::sim {
 namespace {
 
-std::atomic<int> loaded_version = 0;
-
 std::vector<int> VisibleDevices() {
   const char* const list = std::getenv("ASCEND_RT_VISIBLE_DEVICES");
   std::vector<int> devices;
@@ -99,11 +97,4 @@ uint32_t Core::DeviceCount() const {
   return visible.empty() ? settings.devices : static_cast<uint32_t>(visible.size());
 }
 
-int LoadedVersion() { return loaded_version; }
-
 }  // namespace pipeserve::ascend::sim
-
-// Each library calls this when it is loaded.
-extern "C" __attribute__((visibility("default"))) void PipeserveSimSetVersion(int minor) {
-  pipeserve::ascend::sim::loaded_version = minor;
-}

@@ -79,7 +79,4 @@ std::string RunCommand(Core& core, Lock& lock, const std::string& command);
 // Carries out those that an environment variable holds.
 void RunCommandsOf(Core& core, Lock& lock, const std::string& variable);
 
-// The minor version of ACL that the loaded libraries stand for.
-int LoadedVersion();
-
 }  // namespace pipeserve::ascend::sim

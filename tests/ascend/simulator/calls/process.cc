@@ -48,7 +48,7 @@ AclCode aclrtGetVersion(Call& call, int32_t* major, int32_t* minor, int32_t* pat
     return call.Break("5", codes::kInvalidParameter, "aclrtGetVersion with a null pointer");
   }
   *major = 1;
-  *minor = LoadedVersion();
+  *minor = 0;  // The library that was called puts in its own.
   *patch = 0;
   return AclCode::kSuccess;
 }
