@@ -80,9 +80,9 @@ Failure Call::Fail(int32_t code, const std::string& text) {
 void Call::BadHandle(Kind kind, const void* handle) {
   constexpr int32_t kHcclPointer = 2;
   if (std::string_view(name()).starts_with("Hccl")) bad_handle_ = kHcclPointer;
-  Break(RuleOf(kind), bad_handle_,
-        Text(name(), " needs a ", NameOf(kind), ", and what came is ",
-             core.objects.Describe(handle)));
+  Break(
+      RuleOf(kind), bad_handle_,
+      Text(name(), " needs ", NameOf(kind), ", and what came is ", core.objects.Describe(handle)));
 }
 
 std::shared_ptr<ContextObject> Call::context() const {
@@ -101,12 +101,20 @@ std::shared_ptr<StreamObject> Call::FindStream(const void* handle) {
     return current->default_stream;
   }
   std::shared_ptr<StreamObject> stream = Find<StreamObject>(handle);
-  if (stream != nullptr && stream->context() != current) {
-    Break("C3", codes::kForeignContext, Text(name(), " with a stream of another context"));
-    bad_handle_ = codes::kForeignContext;
-    return nullptr;
-  }
-  return stream;
+  return stream != nullptr && IsOwn(*stream, stream->context()) ? stream : nullptr;
+}
+
+std::shared_ptr<EventObject> Call::FindEvent(const void* handle) {
+  std::shared_ptr<EventObject> event = Find<EventObject>(handle);
+  return event != nullptr && IsOwn(*event, event->context) ? event : nullptr;
+}
+
+bool Call::IsOwn(const Object& object, const std::shared_ptr<ContextObject>& owner) {
+  if (owner == context()) return true;
+  Break("C3", codes::kForeignContext,
+        Text(name(), " with ", NameOf(object.kind()), " of another context"));
+  bad_handle_ = codes::kForeignContext;
+  return false;
 }
 
 }  // namespace pipeserve::ascend::sim

@@ -31,7 +31,6 @@ constexpr int32_t kOperatorInternal = 361001;
 constexpr int32_t kOutOfMemory = 207001;
 constexpr int32_t kNotSupported = 207000;
 constexpr int32_t kInternal = 507000;
-constexpr int32_t kTaskFailed = 507015;
 constexpr int32_t kStreamTimeout = 507046;
 constexpr int32_t kEventTimeout = 507047;
 constexpr int32_t kHcclParameter = 1;
@@ -40,7 +39,6 @@ constexpr int32_t kHcclNotSupported = 5;
 constexpr int32_t kHcclTimeout = 9;
 constexpr int32_t kHcclOpenFile = 10;
 constexpr int32_t kHcclAgain = 20;
-constexpr int32_t kHcclRemote = 21;
 }  // namespace codes
 
 // What a call returns that failed, in each type that functions of the interface return.
@@ -105,6 +103,8 @@ class Call {
   // The stream behind a handle, null being the context's own; null, and reported, when it is none
   // or one of another context.
   std::shared_ptr<StreamObject> FindStream(const void* handle);
+  // An event; null, and reported, when it is none or one of another context.
+  std::shared_ptr<EventObject> FindEvent(const void* handle);
 
   Function function() const { return function_; }
   const char* name() const { return NameOf(function_); }
@@ -118,6 +118,8 @@ class Call {
   std::optional<Failure> CheckLife();
   std::optional<Failure> TakeFault();
   void BadHandle(Kind kind, const void* handle);
+  // Whether an object's context is the thread's; reports when not.
+  bool IsOwn(const Object& object, const std::shared_ptr<ContextObject>& owner);
   int32_t UsualCode() const;
 
   const Function function_;

@@ -1,5 +1,7 @@
 #include "control.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <sstream>
 
@@ -49,6 +51,7 @@ std::string HangTask(Core& core, std::istringstream& words) {
 }
 
 std::string LetGo(Core& core) {
+  core.faults.CancelHangs();
   core.hangs_ended = core.hangs;
   core.changed.notify_all();
   return {};
@@ -96,9 +99,9 @@ std::string Wipe(Core& core, Lock& lock) {
   return Reset(core);
 }
 
-std::string Control(const std::string& command) {
-  Core& core = Core::Get();
-  Lock lock(core.mutex);
+}  // namespace
+
+std::string RunCommand(Core& core, Lock& lock, const std::string& command) {
   std::istringstream words(command);
   std::string verb;
   words >> verb;
@@ -117,12 +120,25 @@ std::string Control(const std::string& command) {
   return Error("there is no command " + verb);
 }
 
-}  // namespace
+void RunCommandsOf(Core& core, Lock& lock, const std::string& variable) {
+  const char* const text = std::getenv(variable.c_str());
+  std::istringstream commands(text == nullptr ? "" : text);
+  for (std::string command; std::getline(commands, command, ';');) {
+    const std::string answer = RunCommand(core, lock, command);
+    if (!answer.starts_with("error: ")) continue;
+    std::fprintf(stderr, "%s: %s\n", variable.c_str(), answer.c_str());
+    std::abort();
+  }
+}
+
 }  // namespace pipeserve::ascend::sim
 
 extern "C" __attribute__((visibility("default"))) const char* PipeserveSimControl(
     const char* command) {
+  using pipeserve::ascend::sim::Core;
   thread_local std::string answer;
-  answer = pipeserve::ascend::sim::Control(command);
+  Core& core = Core::Get();
+  pipeserve::ascend::sim::Lock lock(core.mutex);
+  answer = pipeserve::ascend::sim::RunCommand(core, lock, command);
   return answer.c_str();
 }

@@ -10,7 +10,7 @@
 //                           as that function does when it is out of luck
 //   fail-task N [CODE]      the N-th task of a stream from now fails, which the next wait sees
 //   hang-task N             it hangs
-//   let-go                  what hangs goes on
+//   let-go                  what hangs goes on, and what was to hang does not
 //   violations              the broken rules so far, a line each
 //   calls                   how many calls there were
 //   calls FUNCTION          of that function
@@ -19,4 +19,8 @@
 //   live                    what is not destroyed and not freed, a line each
 //   reset                   forgets violations, counts, faults; settings as in the environment
 //   wipe                    ends everything, as if the process had just started
+//
+// $PIPESERVE_ASCEND_SIM_COMMANDS holds commands, apart by ';', that are carried out when the first
+// function is called, $PIPESERVE_ASCEND_SIM_DEVICE_<id> such for a process that sets the device of
+// that physical id, when it does.
 extern "C" const char* PipeserveSimControl(const char* command);

@@ -1,13 +1,13 @@
 #include "core.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
 
 namespace pipeserve::ascend::sim {
 namespace {
-
-std::atomic<int> loaded_version = 0;
 
 std::vector<int> VisibleDevices() {
   const char* const list = std::getenv("ASCEND_RT_VISIBLE_DEVICES");
@@ -20,7 +20,12 @@ std::vector<int> VisibleDevices() {
 }  // namespace
 
 Core& Core::Get() {
-  static Core* const core = new Core;
+  static Core* const core = [] {
+    auto* const made = new Core;
+    Lock lock(made->mutex);
+    RunCommandsOf(*made, lock, "PIPESERVE_ASCEND_SIM_COMMANDS");
+    return made;
+  }();
   return *core;
 }
 
@@ -39,6 +44,13 @@ void Core::ReadSettings() {
 
 void Core::Break(const std::string& rule, const std::string& text) {
   report.Add(rule, text, settings.stop_at_violation);
+}
+
+void Core::WriteSummary() const {
+  const char* const path = std::getenv("PIPESERVE_ASCEND_SIM_SUMMARY");
+  if (path == nullptr || *path == '\0') return;
+  AppendLine(path, std::to_string(getpid()) + " finalised after " + std::to_string(faults.calls()) +
+                       " calls and " + std::to_string(faults.tasks()) + " tasks");
 }
 
 void Core::DropAll(Lock& lock) {
@@ -60,7 +72,7 @@ std::vector<std::string> Core::Live() const {
   std::vector<std::string> lines;
   for (const auto& [handle, object] : objects.live()) {
     if (!object->counted) continue;
-    lines.push_back(std::string("a ") + NameOf(object->kind()) + " of " + object->origin().Text());
+    lines.push_back(std::string(NameOf(object->kind())) + " of " + object->origin().Text());
   }
   const auto add_blocks = [&](const auto& blocks, const char* what) {
     for (const auto& [address, block] : blocks) {
@@ -85,11 +97,4 @@ uint32_t Core::DeviceCount() const {
   return visible.empty() ? settings.devices : static_cast<uint32_t>(visible.size());
 }
 
-int LoadedVersion() { return loaded_version; }
-
 }  // namespace pipeserve::ascend::sim
-
-// Each library calls this when it is loaded.
-extern "C" __attribute__((visibility("default"))) void PipeserveSimSetVersion(int minor) {
-  pipeserve::ascend::sim::loaded_version = minor;
-}

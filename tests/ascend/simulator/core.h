@@ -57,6 +57,9 @@ struct Core {
   std::map<int32_t, Device> devices;
 
   void Break(const std::string& rule, const std::string& text);
+  // Appends a line to the file that $PIPESERVE_ASCEND_SIM_SUMMARY names, for tests that look at
+  // processes from outside: a run that ended as it should has one.
+  void WriteSummary() const;
   // What $PIPESERVE_ASCEND_SIM says.
   void ReadSettings();
   // Ends all streams and drops all objects and memory.
@@ -71,7 +74,9 @@ struct Core {
   Core();
 };
 
-// The minor version of ACL that the loaded libraries stand for.
-int LoadedVersion();
+// Carries out one command of control.h; its answer.
+std::string RunCommand(Core& core, Lock& lock, const std::string& command);
+// Carries out those that an environment variable holds.
+void RunCommandsOf(Core& core, Lock& lock, const std::string& variable);
 
 }  // namespace pipeserve::ascend::sim

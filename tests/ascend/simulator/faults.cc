@@ -10,6 +10,10 @@ void Faults::FailTask(uint64_t nth, int32_t code) {
   task_faults_.push_back({std::nullopt, nth, code});
 }
 
+void Faults::CancelHangs() {
+  std::erase_if(task_faults_, [](const Fault& fault) { return fault.code == kHang; });
+}
+
 std::optional<int32_t> Faults::NextCall(Function function) {
   ++calls_;
   ++by_function_[static_cast<int>(function)];

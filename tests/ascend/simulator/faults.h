@@ -20,6 +20,8 @@ class Faults {
   void FailCall(std::optional<Function> function, uint64_t nth, int32_t code);
   // The `nth` device task from now.
   void FailTask(uint64_t nth, int32_t code);
+  // Tasks that were to hang and have not come yet do not.
+  void CancelHangs();
   void Clear() { *this = Faults(); }
 
   // Counts a call; the code that it is to fail with.

@@ -71,6 +71,7 @@ bool GivesBack(Function function) {
 
 bool IsLaunch(Function function) {
   const std::string_view name = Name(function);
+  if (function == Function::HcclAllReduce || function == Function::HcclAllGather) return true;
   return name.starts_with("aclnn") && !name.ends_with("GetWorkspaceSize");
 }
 

@@ -25,7 +25,8 @@ bool IsFree(Function function);
 bool NeedsContext(Function function);
 // Gives something back. Where one of these is told to fail, it fails after it has done its work.
 bool GivesBack(Function function);
-// Phase 2 of an operator.
+// Phase 2 of an operator, or a collective: where one of these is told to fail, what it was called
+// with is used up all the same.
 bool IsLaunch(Function function);
 
 }  // namespace pipeserve::ascend::sim

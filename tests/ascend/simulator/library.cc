@@ -23,12 +23,15 @@
 #error "the simulator knows no jump for this processor"
 #endif
 
-// Assembled where the group and the version say so.
-#define PIPESERVE_EXPORT(group, name, since)                                                 \
-  ".if " #group " && " #since                                                                \
-  " <= pipeserve_sim_version\n"                                                              \
-  ".globl " #name "\n.type " #name ", %function\n" #name ":\n" PIPESERVE_JUMP ".size " #name \
-  ", . - " #name "\n.endif\n" PIPESERVE_NEXT
+// Assembled where the group and the version say so. What is defined below is left out.
+// clang-format off
+#define PIPESERVE_EXPORT(group, name, since)                     \
+  ".if " #group " && " #since " <= pipeserve_sim_version\n"      \
+  ".ifnc " #name ",aclrtGetVersion\n"                            \
+  ".globl " #name "\n.type " #name ", %function\n"              \
+  #name ":\n" PIPESERVE_JUMP ".size " #name ", . - " #name "\n" \
+  ".endif\n.endif\n" PIPESERVE_NEXT
+// clang-format on
 
 #define PIPESERVE_RUNTIME(name, since, ...) PIPESERVE_EXPORT(pipeserve_sim_runtime, name, since)
 #define PIPESERVE_MODEL(name, since, ...) PIPESERVE_EXPORT(pipeserve_sim_model, name, since)
@@ -43,8 +46,18 @@
 #define PIPESERVE_TEXT(value) PIPESERVE_TEXT_OF(value)
 #define PIPESERVE_SET(symbol, value) ".set " #symbol ", " PIPESERVE_TEXT(value) "\n"
 
-// In the order of the table.
+// All groups are named below, in the order of the table.
 // clang-format off
+#define PIPESERVE_COUNT(name, ...) +1
+static_assert(sizeof(pipeserve::ascend::abi::Functions) == 8 * (0
+    PIPESERVE_ASCEND_RUNTIME(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_MODEL(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_META(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_NN_OPS(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_MATH_OPS(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_COMM(PIPESERVE_COUNT)
+    PIPESERVE_ASCEND_COLLECTIVES(PIPESERVE_COUNT)));
+
 asm(".text\n"
     PIPESERVE_SET(pipeserve_sim_entry, 0)
     PIPESERVE_SET(pipeserve_sim_version, PIPESERVE_SIM_VERSION)
@@ -64,8 +77,14 @@ asm(".text\n"
     PIPESERVE_ASCEND_COLLECTIVES(PIPESERVE_COLLECTIVES));
 // clang-format on
 
-extern "C" void PipeserveSimSetVersion(int minor);
+#if PIPESERVE_SIM_RUNTIME
+extern "C" const pipeserve::ascend::abi::Functions PipeserveSimFunctions;
 
-__attribute__((constructor)) static void SetVersion() {
-  PipeserveSimSetVersion(PIPESERVE_SIM_VERSION);
+// Several versions may be loaded into one process: each answers with its own.
+extern "C" pipeserve::ascend::abi::AclCode aclrtGetVersion(int32_t* major, int32_t* minor,
+                                                           int32_t* patch) {
+  const auto code = PipeserveSimFunctions.aclrtGetVersion(major, minor, patch);
+  if (code == pipeserve::ascend::abi::AclCode::kSuccess) *minor = PIPESERVE_SIM_VERSION;
+  return code;
 }
+#endif

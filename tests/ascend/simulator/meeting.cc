@@ -85,16 +85,20 @@ std::unique_ptr<Meeting> Meeting::Join(const std::string& key, uint32_t rank, ui
   const auto until = Clock::now() + limit;
   const std::string name = "/ascend_sim_" + std::to_string(std::hash<std::string>()(key));
   std::unique_ptr<Meeting> meeting(new Meeting(name, rank, ranks));
-  for (Entry entry = meeting->Enter(); entry != Entry::kIn; entry = meeting->Enter()) {
-    *met = entry == Entry::kMismatch ? Met::kMismatch : Met::kTaken;
-    if (entry == Entry::kMismatch || Clock::now() >= until) return nullptr;
-    if (entry == Entry::kAgain) continue;
-    std::atomic<uint32_t> nothing = 0;  // The other's process may be about to end.
-    WaitWhile(nothing, 0);
-  }
-  *met = meeting->AwaitAll(until);
-  if (*met != Met::kAll) return nullptr;
-  return meeting;
+  bool taken = false;
+  do {
+    const Entry entry = meeting->Enter();
+    taken = taken || entry == Entry::kTaken;
+    *met = entry == Entry::kMismatch ? Met::kMismatch : Met::kTimeout;
+    if (entry == Entry::kMismatch) return nullptr;
+    if (entry == Entry::kIn) *met = meeting->AwaitAll(until);
+    if (*met == Met::kAll) return meeting;
+    meeting->Close();
+    std::atomic<uint32_t> nothing = 0;
+    if (entry == Entry::kTaken) WaitWhile(nothing, 0);  // The other's process may be ending.
+  } while (Clock::now() < until);
+  if (taken) *met = Met::kTaken;  // Else a time-out would hide why some rank is missing.
+  return nullptr;
 }
 
 // Opens the memory of that name, or makes it, and takes this rank's place in it. The lock of the
@@ -123,7 +127,7 @@ Meeting::Entry Meeting::Enter() {
 Meeting::Entry Meeting::TakePlace() {
   if (shared_->ranks == 0) shared_->ranks = ranks_;
   if (shared_->broken != 0 || SomeoneIsGone()) {
-    shm_unlink(name_.c_str());  // A meeting of the past.
+    TakeNameAway();  // A meeting of the past.
     return Entry::kAgain;
   }
   if (shared_->ranks != ranks_) return Entry::kMismatch;
@@ -135,8 +139,9 @@ Meeting::Entry Meeting::TakePlace() {
   // Held until the process ends, however it ends.
   if (fcntl(file_, F_OFD_SETLK, &place) != 0) return Entry::kTaken;
   shared_->is_here[rank_] = 1;
+  is_in_ = true;
   if (++shared_->come == ranks_) {
-    shm_unlink(name_.c_str());
+    TakeNameAway();
     shared_->complete = 1;
     WakeAll(shared_->complete);
   }
@@ -152,7 +157,7 @@ bool Meeting::SomeoneIsGone() const {
     place.l_start = rank;
     place.l_len = 1;
     if (fcntl(file_, F_OFD_GETLK, &place) != 0) Die("shared memory " + name_);
-    const bool own = rank == rank_ && shared_->is_here[rank_] != 0;
+    const bool own = rank == rank_ && is_in_;
     if (place.l_type == F_UNLCK && !own) return true;
   }
   return false;
@@ -162,11 +167,12 @@ Met Meeting::AwaitAll(Clock::time_point until) {
   while (shared_->complete == 0) {
     Met met = Met::kAll;
     if (shared_->broken != 0) met = Met::kFailed;
+    if (SomeoneIsGone()) met = Met::kGone;
     if (Clock::now() >= until) met = Met::kTimeout;
     if (met != Met::kAll) {
       flock(file_, LOCK_EX);
       const bool complete = shared_->complete != 0;
-      if (!complete) shm_unlink(name_.c_str());
+      if (!complete) TakeNameAway();
       flock(file_, LOCK_UN);
       if (complete) return Met::kAll;
       BreakUp();
@@ -202,6 +208,13 @@ Met Meeting::Meet(std::chrono::milliseconds limit, const std::function<bool()>& 
   return Met::kAll;
 }
 
+// Unless another took it away, and it is a later meeting's now. With the file's lock.
+void Meeting::TakeNameAway() const {
+  struct stat status = {};
+  if (fstat(file_, &status) != 0) Die("shared memory " + name_);
+  if (status.st_nlink > 0) shm_unlink(name_.c_str());
+}
+
 void Meeting::BreakUp() {
   shared_->broken = 1;
   WakeAll(shared_->round);
@@ -219,6 +232,7 @@ void Meeting::Close() {
   if (file_ >= 0) close(file_);
   shared_ = nullptr;
   file_ = -1;
+  is_in_ = false;
 }
 
 Meeting::~Meeting() { Close(); }

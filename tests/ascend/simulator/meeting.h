@@ -39,8 +39,8 @@ class Meeting {
   static constexpr size_t kSlot = size_t{256} << 10;
 
   // Joins the meeting that all who say `key` come to, and waits until all have come. Null when not;
-  // `met` says why. A meeting that broke up before it was complete leaves nothing to those who
-  // come later.
+  // `met` says why. When a rank's process ends before all have come, the others begin anew without
+  // the caller's noticing, so that it can come again.
   static std::unique_ptr<Meeting> Join(const std::string& key, uint32_t rank, uint32_t ranks,
                                        std::chrono::milliseconds limit, Met* met);
   ~Meeting();
@@ -61,6 +61,7 @@ class Meeting {
   Entry Enter();
   Entry TakePlace();
   Met AwaitAll(std::chrono::steady_clock::time_point until);
+  void TakeNameAway() const;
   void BreakUp();
   // A rank other than this that had come and whose process is not there any more.
   bool SomeoneIsGone() const;
@@ -69,6 +70,7 @@ class Meeting {
   const std::string name_;
   const uint32_t rank_;
   const uint32_t ranks_;
+  bool is_in_ = false;
   int file_ = -1;
   Shared* shared_ = nullptr;
 };

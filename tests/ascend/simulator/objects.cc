@@ -20,29 +20,29 @@ struct KindFacts {
 KindFacts FactsOf(Kind kind) {
   switch (kind) {
     case Kind::kContext:
-      return {"context", "C3"};
+      return {"a context", "C3"};
     case Kind::kStream:
-      return {"stream", "S4"};
+      return {"a stream", "S4"};
     case Kind::kEvent:
-      return {"event", "E1"};
+      return {"an event", "E1"};
     case Kind::kTensor:
-      return {"tensor", "N5"};
+      return {"a tensor", "N5"};
     case Kind::kScalar:
-      return {"scalar", "N5"};
+      return {"a scalar", "N5"};
     case Kind::kIntArray:
-      return {"array of integers", "N5"};
+      return {"an array of integers", "N5"};
     case Kind::kExecutor:
-      return {"executor", "N1"};
+      return {"an executor", "N1"};
     case Kind::kModelDesc:
-      return {"model descriptor", "O1"};
+      return {"a model descriptor", "O1"};
     case Kind::kDataset:
-      return {"dataset", "O2"};
+      return {"a dataset", "O2"};
     case Kind::kDataBuffer:
-      return {"data buffer", "O2"};
+      return {"a data buffer", "O2"};
     case Kind::kComm:
-      return {"communicator", "H4"};
+      return {"a communicator", "H4"};
   }
-  return {"object", "P5"};
+  return {"an object", "P5"};
 }
 
 }  // namespace
@@ -73,7 +73,7 @@ void ObjectTable::Remove(const Object& object) { live_.erase(object.handle_); }
 std::string ObjectTable::Describe(const void* handle) const {
   if (handle == nullptr) return "null";
   const auto found = live_.find(handle);
-  if (found != live_.end()) return std::string("a ") + NameOf(found->second->kind());
+  if (found != live_.end()) return NameOf(found->second->kind());
   const auto* const at = static_cast<const std::byte*>(handle);
   const bool was = std::less<>()(first_, at) && std::less_equal<>()(at, next_);
   return was ? "destroyed already" : "no handle at all";

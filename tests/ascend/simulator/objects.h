@@ -25,6 +25,7 @@ enum class Kind {
   kComm,
 };
 
+// With its article.
 const char* NameOf(Kind kind);
 // The rule that a bad handle of that kind breaks.
 const char* RuleOf(Kind kind);

@@ -44,23 +44,25 @@ Range RangeOf(const TensorObject& tensor, Use use) {
   return {tensor.block, tensor.view.device, tensor.view.extent(), use};
 }
 
-bool InputsWritten(Core& core, const Plan& plan, const char* function, const Origin& origin) {
+bool IsWritten(const Core& core, const View& view) {
+  if (view.IsPacked()) return core.device_memory.IsWritten(view.device, view.extent());
+  bool written = true;
+  ForEach(view.dims, {&view}, [&](const int64_t(&offsets)[1]) {
+    written = written && core.device_memory.IsWritten(view.device + offsets[0], SizeOf(view.type));
+  });
+  return written;
+}
+
+void CheckInputsWritten(Core& core, const Plan& plan, const char* function, const Origin& origin) {
   for (const auto& input : plan.inputs) {
-    const View& view = input->view;
-    bool written = true;
-    ForEach(view.dims, {&view}, [&](const int64_t(&offsets)[1]) {
-      written =
-          written && core.device_memory.IsWritten(view.device + offsets[0], SizeOf(view.type));
-    });
-    if (written) continue;
-    core.Break("M1", Text(function, " reads ", view.Text(),
+    if (IsWritten(core, input->view)) continue;
+    core.Break("M1", Text(function, " reads ", input->view.Text(),
                           " that was never written as a whole; called by ", origin.Text()));
-    return false;
   }
-  return true;
 }
 
 void MarkOutput(Core& core, const View& view) {
+  if (view.IsPacked()) return core.device_memory.MarkWritten(view.device, view.extent());
   ForEach(view.dims, {&view}, [&](const int64_t(&offsets)[1]) {
     core.device_memory.MarkWritten(view.device + offsets[0], SizeOf(view.type));
   });
@@ -78,7 +80,7 @@ Task MakeTask(Call& call, const ExecutorObject& executor, const Range& workspace
   if (workspace.block != nullptr) task.ranges.push_back(workspace);
   task.run = [&core = call.core, plan = executor.plan, workspace, name = call.name(),
               origin = task.origin](Lock&) {
-    InputsWritten(core, plan, name, origin);
+    CheckInputsWritten(core, plan, name, origin);
     plan.compute();
     MarkOutput(core, plan.output->view);
     if (workspace.block == nullptr) return 0;

@@ -15,11 +15,21 @@ namespace {
 
 constexpr int kShown = 4;
 
+// Without the parameters of a function.
 std::string Demangle(const char* name) {
   int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> text(
+  const std::unique_ptr<char, decltype(&std::free)> full(
       __cxxabiv1::__cxa_demangle(name, nullptr, nullptr, &status), &std::free);
-  return text == nullptr ? name : text.get();
+  if (full == nullptr) return name;
+  std::string text = full.get();
+  if (!text.ends_with(')')) return text;
+  size_t begin = text.size();
+  int depth = 0;
+  do {
+    --begin;
+    depth += text[begin] == ')' ? 1 : text[begin] == '(' ? -1 : 0;
+  } while (depth > 0 && begin > 0);
+  return text.substr(0, begin) + "()";
 }
 
 const void* OwnLibrary() {

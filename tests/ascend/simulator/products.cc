@@ -17,9 +17,11 @@ bool Runs(Function function, Product product) {
       return product != Product::k310P;
     case Function::aclnnMulsGetWorkspaceSize:
       return product != Product::k310B;
-    default:
-      // Nothing says that the others run on the small products.
+    case Function::aclnnAddGetWorkspaceSize:
+    case Function::aclnnSubGetWorkspaceSize:
       return product == Product::k910B || product == Product::k910;
+    default:
+      return true;  // Of the others nothing is known.
   }
 }
 

@@ -6,6 +6,10 @@
 
 namespace pipeserve::ascend::sim {
 
+// Adds a line to a file, whole even when several processes do so. Ends the process when it cannot:
+// a lost report would look like success.
+void AppendLine(const char* path, const std::string& line);
+
 class Report {
  public:
   // Keeps "<rule>: <text>" and appends it to the file that $PIPESERVE_ASCEND_SIM_REPORT names, so

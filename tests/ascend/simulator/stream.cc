@@ -117,6 +117,7 @@ int32_t StreamObject::RunTask(Lock& lock, const Task& task) {
     const uint64_t hang = ++core_.hangs;
     core_.changed.wait(lock, [&] { return core_.hangs_ended >= hang || abandoned_; });
   } else if (fault.has_value()) {
+    if (task.fail != nullptr) task.fail();
     return *fault == kUsualCode ? kTaskFailed : *fault;
   }
   return task.run(lock);

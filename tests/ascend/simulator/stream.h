@@ -67,6 +67,8 @@ struct Task {
   bool is_work = true;  // Else it only orders others: it cannot be made to fail.
   // Runs with the lock, which it may let go of to wait. Its result is an ACL code.
   std::function<int32_t(Lock&)> run;
+  // Called instead when the task is told to fail; may be null.
+  std::function<void()> fail;
   Origin origin = Origin::Here();
 };
 

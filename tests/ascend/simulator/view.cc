@@ -25,6 +25,15 @@ std::string View::Text() const {
   return text.str();
 }
 
+bool View::IsPacked() const {
+  int64_t step = 1;
+  for (size_t i = dims.size(); i > 0; --i) {
+    if (dims[i - 1] != 1 && strides[i - 1] != step) return false;
+    step *= dims[i - 1];
+  }
+  return true;
+}
+
 bool View::SamePlaces(const View& other) const {
   return device == other.device && type == other.type && dims == other.dims &&
          strides == other.strides;

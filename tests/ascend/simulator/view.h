@@ -22,6 +22,8 @@ struct View {
   size_t extent() const;
   // As "float32[2, 3]".
   std::string Text() const;
+  // Row-major without gaps.
+  bool IsPacked() const;
   bool SamePlaces(const View& other) const;
 
   // The view with `dims` that repeats what is 1 or not there; without dims when it cannot.

@@ -213,6 +213,10 @@ HcclCode Enqueue(Call& call, Operation operation, void* send, void* receive, uin
   if (comm == nullptr) return call.bad_handle();
   const auto stream = call.FindStream(stream_handle);
   if (stream == nullptr) return call.bad_handle();
+  if (call.launch_fault().has_value()) {
+    comm->failed = true;  // As after any failure.
+    return call.Fail(*call.launch_fault(), Text(call.name(), " was told to fail"));
+  }
   if (const auto failure = CheckType(call, type, operation)) return *failure;
   if (const auto failure = CheckComm(call, *comm, *stream)) return *failure;
   const AclDataType element = ElementOf(type);
@@ -240,6 +244,7 @@ HcclCode Enqueue(Call& call, Operation operation, void* send, void* receive, uin
       comm,      stream,      operation,  element, count, from, static_cast<std::byte*>(receive),
       signature, call.name(), task.origin};
   task.run = [&core = call.core, work](Lock& lock) { return Run(core, work, lock); };
+  task.fail = [comm] { comm->failed = true; };
   comm->last = {stream, stream->Enqueue(std::move(task))};
   return HcclCode::kSuccess;
 }

@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "calls.h"
+#include "comm.h"
+#include "model_file.h"
 
 namespace pipeserve::ascend::sim::calls {
 namespace {
@@ -12,23 +14,34 @@ std::optional<Failure> CheckDevice(Call& call, int32_t device) {
                                           call.core.DeviceCount()));
 }
 
+std::shared_ptr<ContextObject> ContextOf(const std::shared_ptr<Object>& object) {
+  switch (object->kind()) {
+    case Kind::kStream:
+      return std::static_pointer_cast<StreamObject>(object)->context();
+    case Kind::kEvent:
+      return std::static_pointer_cast<EventObject>(object)->context;
+    case Kind::kComm:
+      return std::static_pointer_cast<CommObject>(object)->context;
+    default:
+      return nullptr;
+  }
+}
+
 // What should have been destroyed before the context.
-void ReportRest(Call& call, const ContextObject& context) {
+void ReportRest(Call& call, const std::shared_ptr<ContextObject>& context) {
   for (const auto& [handle, object] : call.core.objects.live()) {
-    std::shared_ptr<ContextObject> owner;
-    if (object->kind() == Kind::kStream) {
-      owner = std::static_pointer_cast<StreamObject>(object)->context();
-    } else if (object->kind() == Kind::kEvent) {
-      owner = std::static_pointer_cast<EventObject>(object)->context;
-    }
-    if (owner.get() != &context || !object->counted) continue;
-    call.core.Break("P5", Text(call.name(), " while its context still has a ",
-                               NameOf(object->kind()), " of ", object->origin().Text()));
+    if (ContextOf(object) != context || !object->counted) continue;
+    call.core.Break("P5", Text(call.name(), " while its context still has ", NameOf(object->kind()),
+                               " of ", object->origin().Text()));
+  }
+  for (const auto& [id, model] : call.core.models) {
+    if (model->context != context) continue;
+    call.core.Break("P5", Text(call.name(), " while its context still has model ", id));
   }
 }
 
 void Drop(Call& call, const std::shared_ptr<ContextObject>& context) {
-  ReportRest(call, *context);
+  ReportRest(call, context);
   call.core.objects.Remove(*context);
   if (context->default_stream == nullptr) return;
   const std::shared_ptr<StreamObject> stream = std::move(context->default_stream);
@@ -55,7 +68,10 @@ void ReportDeviceRest(Call& call, int32_t device) {
 AclCode aclrtSetDevice(Call& call, int32_t device) {
   if (const auto failure = CheckDevice(call, device)) return *failure;
   Core::Device& state = call.core.devices[device];
-  ++state.set_count;
+  if (++state.set_count == 1) {
+    RunCommandsOf(call.core, call.lock(),
+                  Text("PIPESERVE_ASCEND_SIM_DEVICE_", call.core.PhysicalDevice(device)));
+  }
   if (state.context == nullptr) {
     state.context = std::make_shared<ContextObject>(device, true);
     state.context->counted = false;

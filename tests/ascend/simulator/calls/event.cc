@@ -16,7 +16,7 @@ AclCode Create(Call& call, Event** handle, uint32_t flags, bool ex) {
 
 // The event, when it may be waited for.
 std::shared_ptr<EventObject> FindToWait(Call& call, Event* handle) {
-  auto event = call.Find<EventObject>(handle);
+  auto event = call.FindEvent(handle);
   if (event == nullptr) return nullptr;
   if ((event->flags & kEventSync) == 0) {
     call.Break("E1", 0, Text(call.name(), " of an event that was not made to be waited for"));
@@ -25,12 +25,6 @@ std::shared_ptr<EventObject> FindToWait(Call& call, Event* handle) {
     call.Break("E1", 0, Text(call.name(), " of an event that is not recorded: it never comes"));
   }
   return event;
-}
-
-bool IsForeign(Call& call, const EventObject& event) {
-  if (event.context == call.context()) return false;
-  call.Break("C3", codes::kForeignContext, Text(call.name(), " with an event of another context"));
-  return true;
 }
 
 // A task that computes nothing.
@@ -62,11 +56,10 @@ AclCode aclrtCreateEventExWithFlag(Call& call, Event** event, uint32_t flags) {
 }
 
 AclCode aclrtRecordEvent(Call& call, Event* handle, Stream* stream_handle) {
-  const auto event = call.Find<EventObject>(handle);
+  const auto event = call.FindEvent(handle);
   if (event == nullptr) return call.bad_handle();
   const auto stream = call.FindStream(stream_handle);
   if (stream == nullptr) return call.bad_handle();
-  if (IsForeign(call, *event)) return Failure{codes::kForeignContext};
   if (!event->ex && event->recorded.stream != nullptr) {
     call.Break("E1", 0, "aclrtRecordEvent of an event that was not reset since its last record");
   }
@@ -97,7 +90,7 @@ AclCode aclrtStreamWaitEvent(Call& call, Stream* stream_handle, Event* handle) {
 }
 
 AclCode aclrtResetEvent(Call& call, Event* handle, Stream* stream_handle) {
-  const auto event = call.Find<EventObject>(handle);
+  const auto event = call.FindEvent(handle);
   if (event == nullptr) return call.bad_handle();
   const auto stream = call.FindStream(stream_handle);
   if (stream == nullptr) return call.bad_handle();
@@ -139,9 +132,8 @@ AclCode aclrtSynchronizeEventWithTimeout(Call& call, Event* handle, int32_t mill
 }
 
 AclCode aclrtDestroyEvent(Call& call, Event* handle) {
-  const auto event = call.Find<EventObject>(handle);
+  const auto event = call.FindEvent(handle);
   if (event == nullptr) return call.bad_handle();
-  if (IsForeign(call, *event)) return Failure{codes::kForeignContext};
   for (const Point& user : event->users) {
     if (Covers(call.core.host_clock, user.stream->id(), user.task)) continue;
     call.Break("E1", 0, "aclrtDestroyEvent of an event that a stream still uses");

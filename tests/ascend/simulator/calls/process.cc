@@ -35,6 +35,7 @@ AclCode aclFinalize(Call& call) {
     core.Break("C2", Text("at aclFinalize device ", device, " was set ", state.set_count,
                           " times more than reset"));
   }
+  core.WriteSummary();
   core.DropAll(call.lock());
   core.initialised = core.foreign_init = false;
   core.finalised = true;
@@ -47,7 +48,7 @@ AclCode aclrtGetVersion(Call& call, int32_t* major, int32_t* minor, int32_t* pat
     return call.Break("5", codes::kInvalidParameter, "aclrtGetVersion with a null pointer");
   }
   *major = 1;
-  *minor = LoadedVersion();
+  *minor = 0;  // The library that was called puts in its own.
   *patch = 0;
   return AclCode::kSuccess;
 }
