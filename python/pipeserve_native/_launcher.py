@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeserve_native import _checks, _core, _programs, _lifetime
+from pipeserve_native import _checks, _core, _lifetime, _programs
 from pipeserve_native._errors import (
     DeadlineExceededError,
     Error,
