@@ -81,8 +81,8 @@ asm(".text\n"
 extern "C" const pipeserve::ascend::abi::Functions PipeserveSimFunctions;
 
 // Several versions may be loaded into one process: each answers with its own.
-extern "C" pipeserve::ascend::abi::AclCode aclrtGetVersion(int32_t* major, int32_t* minor,
-                                                           int32_t* patch) {
+extern "C" __attribute__((visibility("default"))) pipeserve::ascend::abi::AclCode aclrtGetVersion(
+    int32_t* major, int32_t* minor, int32_t* patch) {
   const auto code = PipeserveSimFunctions.aclrtGetVersion(major, minor, patch);
   if (code == pipeserve::ascend::abi::AclCode::kSuccess) *minor = PIPESERVE_SIM_VERSION;
   return code;
