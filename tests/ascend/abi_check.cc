@@ -1,6 +1,7 @@
 // Compared with the published headers by tools/check_ascend_abi.py; compiled, never linked.
 //
-// -DPIPESERVE_CHECK_META: aclnn's meta functions, whose types come from a file that the tool writes.
+// -DPIPESERVE_CHECK_META: aclnn's meta functions, whose types come from a file that the tool
+// writes.
 #include <acl/acl.h>
 #include <hccl/hccl.h>
 
@@ -62,9 +63,8 @@ constexpr bool kSame = std::is_same_v<SeenFunction<Ours>, SeenFunction<Theirs>>;
 
 }  // namespace
 
-#define PIPESERVE_CHECK(name, ...)                                        \
-  static_assert(kSame<decltype(abi::Functions::name), decltype(&::name)>, \
-                "ABI mismatch: " #name);
+#define PIPESERVE_CHECK(name, ...) \
+  static_assert(kSame<decltype(abi::Functions::name), decltype(&::name)>, "ABI mismatch: " #name);
 PIPESERVE_ASCEND_RUNTIME(PIPESERVE_CHECK)
 PIPESERVE_ASCEND_MODEL(PIPESERVE_CHECK)
 PIPESERVE_ASCEND_COMM(PIPESERVE_CHECK)
