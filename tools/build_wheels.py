@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -112,8 +113,8 @@ def build_environment(interpreter: Interpreter, folder: pathlib.Path) -> pathlib
     pins = ROOT / "requirements-dev.txt"
     if not ready.exists() or ready.stat().st_mtime < pins.stat().st_mtime:
         run(interpreter.executable, "-m", "venv", "--clear", folder)
-        wanted = ("pybind11", "scikit-build-core")
-        run(python, "-m", "pip", "install", "-q", "-c", pins, *wanted)
+        wanted = re.findall(r"^(?:pybind11|scikit-build-core)[<>=].*$", pins.read_text(), re.M)
+        run(python, "-m", "pip", "install", "-q", *wanted)
         ready.touch()
     return python
 

@@ -18,14 +18,14 @@
 // libgloo is not built for ThreadSanitizer, which so does not see how a buffer, before it goes,
 // waits for the thread that may be about to fill or signal it.
 #if defined(__SANITIZE_THREAD__)
-extern "C" const char* __tsan_default_suppressions() {
+extern "C" [[gnu::visibility("default")]] const char* __tsan_default_suppressions() {
   return "race:gloo::transport::tcp::UnboundBuffer\nrace:GlooCommunicator::Frame::~Frame\n";
 }
 #endif
 
 // Gloo forgets what it looked up when it cannot listen.
 #if defined(__SANITIZE_ADDRESS__)
-extern "C" const char* __lsan_default_suppressions() {
+extern "C" [[gnu::visibility("default")]] const char* __lsan_default_suppressions() {
   return "leak:gloo::transport::tcp::CreateDevice\n";
 }
 #endif
