@@ -52,7 +52,7 @@ Result<std::unique_ptr<RankExecutor>> MakeRankExecutor(std::vector<ascend::Ascen
   // A copy: graphs share their weights.
   Result<std::unique_ptr<RankExecutor>> executor = MakeAscend(models, options);
   if (executor.ok()) return executor;
-  Log(LogLevel::kInfo, "device", {{"device", "cpu"}, {"not ascend", executor.status().message()}});
+  Log(LogLevel::kInfo, "device", {{"device", "cpu"}, {"reason", executor.status().message()}});
   return MakeCpu(std::move(models), options);
 }
 

@@ -100,11 +100,7 @@ void RunnerPool::Serve() {
 
 void RunnerPool::Run(const QueuedRequest& request) {
   RequestArena& arena = *request.arena;
-  // The timer may be a moment late.
-  if (arena.context().deadline.HasPassed(timer_.clock())) {
-    if (arena.Claim(TooLate())) arena.AnswerError(TooLate());
-    return;
-  }
+  if (EndedLate(arena)) return;
   std::optional<std::vector<Instance>> inputs = arena.Begin();
   if (!inputs.has_value()) return;
   std::vector<Result<Instance>> results;
@@ -113,7 +109,16 @@ void RunnerPool::Run(const QueuedRequest& request) {
     results = arena.Charge(request.callable->Run(*std::move(inputs), arena.context()));
   }
   arena.End();
+  // What fails because time is up would say so in words of its own.
+  if (EndedLate(arena)) return;
   if (arena.Claim(OkStatus())) arena.Answer(std::move(results));
+}
+
+// The timer may be a moment late.
+bool RunnerPool::EndedLate(RequestArena& arena) const {
+  if (!arena.context().deadline.HasPassed(timer_.clock())) return false;
+  if (arena.Claim(TooLate())) arena.AnswerError(TooLate());
+  return true;
 }
 
 void RunnerPool::Stop() {

@@ -51,6 +51,8 @@ class RunnerPool {
   void Watch(const std::shared_ptr<RequestArena>& arena, uint64_t number, CancelToken* cancel);
   void Serve();
   void Run(const QueuedRequest& request);
+  // Whether the request's deadline has passed; then it is answered, if nobody has yet.
+  bool EndedLate(RequestArena& arena) const;
 
   const SchedulerOptions options_;
   Timer& timer_;

@@ -384,6 +384,17 @@ TEST_F(RunnerPoolTest, WhatRunsHereIsGivenUpAtItsDeadline) {
   EXPECT_ERROR(results[0], kDeadlineExceeded, "the request's deadline passed");
 }
 
+TEST_F(RunnerPoolTest, ADeadlineHasOneTextWhoeverNoticesIt) {
+  RunnerPool pool({}, timer_);
+  ASSERT_OK(pool.Start());
+  const FakeCallable callable([&](std::vector<Instance>) {
+    clock_.Advance(std::chrono::hours(2));  // The timer has not noticed yet.
+    return Results{DeadlineExceeded("graph 1 has not finished")};
+  });
+  const Results results = pool.RunHere(callable, {.deadline = InAnHour()}, {One(1)});
+  EXPECT_ERROR(results[0], kDeadlineExceeded, "the request's deadline passed");
+}
+
 TEST_F(RunnerPoolTest, StopAwaitsWhatRunsHereAndRefusesMore) {
   Gate gate;
   const FakeCallable callable([&](std::vector<Instance> instances) {
