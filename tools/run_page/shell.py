@@ -9,11 +9,10 @@ import re
 import select
 import shlex
 import subprocess
-import time
+import threading
 
 # For one command, or for what one in the background should print.
 _SECONDS = float(os.environ.get("PIPESERVE_PAGE_SECONDS", "120"))
-_POLL_SECONDS = 0.05
 _JOINERS = {";", "|", "||", "&", "&&"}
 
 
@@ -56,6 +55,40 @@ def shown(expected: str) -> re.Pattern[str]:
     return re.compile(".*?".join(parts) + r"(?:\n|\Z)\s*", re.DOTALL)
 
 
+class _Job:
+    """A command in the background: what it prints, read while it runs from a pipe with a name."""
+
+    def __init__(self, pipe: pathlib.Path) -> None:
+        os.mkfifo(pipe)
+        self.pipe = pipe
+        self._text = ""
+        self._ended = False
+        self._changed = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with self.pipe.open(encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                with self._changed:
+                    self._text += line
+                    self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def text(self) -> str:
+        """What it has printed so far."""
+        with self._changed:
+            return self._text
+
+    def prints(self, pattern: re.Pattern[str], seconds: float) -> bool:
+        """Waits until it has printed what matches; False if it ends or time is up before that."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or pattern.search(self._text), seconds)
+            return pattern.search(self._text) is not None
+
+
 class Shell:
     """A bash that lives as long as the page. Its files are in ``folder``."""
 
@@ -64,6 +97,7 @@ class Shell:
         self._folder = folder
         self._count = 0
         self._status = 0
+        self._jobs: list[_Job] = []
         self._read, write = os.pipe()
         self._bash = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
@@ -120,24 +154,19 @@ class Shell:
         simple = command.text[:-1]
         if _JOINERS & set(shlex.shlex(simple, posix=True, punctuation_chars=";|&")):
             raise CommandError("what runs in the background should be a simple command")
-        job = self._folder / f"{self._count + 1}.job"
-        job.touch()
-        script, log = self._script(f"{simple} >{job} 2>&1 &")
+        job = _Job(self._folder / f"{self._count + 1}.job")
+        self._jobs.append(job)
+        script, log = self._script(f"{simple} >{job.pipe} 2>&1 &")
         self._source(script, log)
-        end = time.monotonic() + _SECONDS
         lines = re.compile(rf"^{shown(command.output).pattern}", re.DOTALL | re.MULTILINE)
-        while not lines.search(job.read_text(encoding="utf-8")):
-            if time.monotonic() > end:
-                raise CommandError(
-                    f"the page shows\n{command.output}but the output after {_SECONDS} s is\n"
-                    + job.read_text(encoding="utf-8")
-                )
-            time.sleep(_POLL_SECONDS)
+        if not job.prints(lines, _SECONDS):
+            raise CommandError(
+                f"the page shows\n{command.output}but the output within {_SECONDS} s is\n{job.text}"
+            )
 
     def jobs(self) -> str:
         """What the background jobs printed so far."""
-        logs = sorted(self._folder.glob("*.job"))
-        return "".join(f"--- job {log.stem}\n{log.read_text(encoding='utf-8')}" for log in logs)
+        return "".join(f"--- job {job.pipe.stem}\n{job.text}" for job in self._jobs)
 
     def close(self) -> None:
         """Ends the jobs, and the shell when they have ended."""
