@@ -60,9 +60,9 @@ class AgentsOnAscend {
     agents_.resize(static_cast<size_t>(model_.ranks));
     agents_[static_cast<size_t>(rank)] = std::make_unique<AgentProcess>(std::vector<std::string>{
         "--server", hub_->address(), "--rank", StrCat(rank), "--rank-size", StrCat(model_.ranks),
-        "--device", "ascend", "--device-id", StrCat(rank), "--model",
-        (folder / StrCat(model_.graph, ".mindir")).string(), "--group-config",
-        (folder / "group_config.pb").string()});
+        "--device", "ascend", "--deterministic", "--precision", "strict", "--device-id",
+        StrCat(rank), "--model", (folder / StrCat(model_.graph, ".mindir")).string(),
+        "--group-config", (folder / "group_config.pb").string()});
   }
 
   AgentProcess& agent(int rank) { return *agents_[static_cast<size_t>(rank)]; }

@@ -1,8 +1,11 @@
 #include "executor/ascend/ascend_executor.h"
 
+#include <cstring>
 #include <filesystem>
 
+#include "executor/ascend/memory.h"
 #include "executor/ascend/simulated_runtime.h"
+#include "executor/ascend/stream.h"
 #include "executor/executor_contract.h"
 #include "graph/model_file.h"
 #include "support/fixture_values.h"
@@ -214,6 +217,42 @@ TEST(AscendExecutorTest, ADeviceThatFailsServesNoLaterCall) {
   EXPECT_TRUE(outputs.empty());
   EXPECT_ERROR((*executor)->Run(0, std::span(&kX, 1), {}, &outputs), kUnavailable,
                "the device has failed, this process must be restarted");
+}
+
+TEST(AscendExecutorTest, IsDeterministicWhenAskedTo) {
+  for (const bool deterministic : {false, true}) {
+    const SimulatedRuntime runtime;
+    AscendExecutorOptions options = Simulated();
+    options.device.deterministic = deterministic;
+    std::vector<Tensor> outputs;
+    ASSERT_OK(LoadAndRun(options, &outputs));
+    EXPECT_EQ(Floats(outputs[0]), (std::vector<float>{-321, -654}));
+    EXPECT_EQ(runtime.Calls("aclrtCtxSetSysParamOpt"), deterministic ? 1 : 0);
+  }
+}
+
+TEST(StreamTest, AWaitEndsWithTheGroupThatItIsFor) {
+  SimulatedRuntime runtime;
+  runtime.MayLeaveObjects();
+  auto library = Library::Load(SimulatedRuntime::Library());
+  ASSERT_OK(library);
+  const auto device = Device::Open(*std::move(library), {});
+  ASSERT_OK(device);
+  auto stream = Stream::Create(**device);
+  ASSERT_OK(stream);
+  const auto there = DeviceBlock::Allocate(**device, 64);
+  const auto here = PinnedBlock::Allocate(**device, 64);
+  ASSERT_OK(there);
+  ASSERT_OK(here);
+  std::memset(here->data(), 0, 64);
+  runtime.Command("hang-task 1");
+  ASSERT_OK(stream->CopyToDevice(there->data(), here->data(), 64));
+  CancelToken group_has_ended;
+  group_has_ended.Raise();
+  EXPECT_ERROR(stream->Synchronize({std::chrono::hours(1), &group_has_ended}), kUnavailable,
+               "the group of ranks has ended");
+  EXPECT_EQ((*device)->health(), Health::kSuspect);
+  (*device)->Abandon();
 }
 
 TEST(AscendExecutorTest, WorkThatHangsIsGivenUpAtItsLimit) {
