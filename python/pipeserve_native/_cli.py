@@ -81,6 +81,15 @@ def _add_serve(commands: Any) -> None:
         "--threads", type=int, help="of one graph call in this process (default: all cores)"
     )
     parser.add_argument(
+        "--device",
+        choices=("cpu", "ascend"),
+        help="where the graphs run of a servable that is not distributed (default: OM models on "
+        "Ascend, others on the CPU)",
+    )
+    parser.add_argument(
+        "--device-id", type=int, default=0, metavar="N", help="with --device ascend"
+    )
+    parser.add_argument(
         "--call-timeout",
         type=float,
         default=10.0,
@@ -139,6 +148,8 @@ def _serve(args: argparse.Namespace) -> None:
     if isinstance(declaration, DistributedDeclaration):
         if args.rank_table is None:
             raise _UsageError(f"{name} is declared as distributed: --rank-table is needed")
+        if args.device is not None:
+            raise _UsageError(f"{name} is declared as distributed: --device is told to its agents")
         distributed.start_servable(
             parent,
             name,
@@ -152,7 +163,12 @@ def _serve(args: argparse.Namespace) -> None:
         )
     else:
         config = server.ServableStartConfig(
-            parent, name, 0, args.version_number, threads=args.threads
+            parent,
+            name,
+            args.device_id,
+            args.version_number,
+            args.device,
+            threads=args.threads,
         )
         server.start_servables(config)
     if args.grpc_address:

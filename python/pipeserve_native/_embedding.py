@@ -12,7 +12,7 @@ from typing import Any
 from pipeserve_native import _checks, _core, _lifetime
 from pipeserve_native._errors import InvalidArgumentError
 from pipeserve_native._registry import DistributedDeclaration, Registry
-from pipeserve_native.server import _config, _loading
+from pipeserve_native.server import _ascend, _config, _loading
 
 _logger = logging.getLogger("pipeserve_native")
 
@@ -31,7 +31,7 @@ class _Home:
 
 def _end(server: _core.Server, registry: Registry) -> None:
     server.stop()
-    registry.binding = None
+    registry.end()
 
 
 class LoadedFunction:
@@ -162,6 +162,10 @@ def _open(
             raise InvalidArgumentError(
                 f"servable {name} is declared as distributed: load() needs rank_table_json_file"
             )
+        if local.device_type.lower() != "none":
+            raise InvalidArgumentError(
+                f"servable {name} is declared as distributed: its agents have devices, not load()"
+            )
         version = version or 1
         address, ranks = _loading.open_group(server, registry, version, group)
         _logger.info("servable %s waits for %d agents at %s", name, ranks, address)
@@ -178,11 +182,21 @@ def _open(
     return version
 
 
+def _check_device_type(device_type: object) -> str:
+    if device_type is None:
+        return "None"
+    kind = _checks.check_str("device_type", device_type)
+    _checks.check_choice("device_type", kind.lower(), _ascend.DEVICE_TYPES)
+    return kind
+
+
 def load(
     directory: str | os.PathLike[str],
     *,
     version: int = 0,
     threads: int | None = None,
+    device_type: str | None = None,
+    device_id: int = 0,
     dec_key: bytes | None = None,
     dec_mode: str = "AES-GCM",
     max_request_seconds: float | None = None,
@@ -204,7 +218,10 @@ def load(
     Args:
         directory: The servable's own, with ``servable_config.py`` and version directories.
         version: 0 is the largest version directory; of a distributed servable it is 1.
-        threads: Of one graph call; None is one for each core that this process may use.
+        threads: Of one graph call on the CPU; None is one for each core that this process may use.
+        device_type: "CPU", "Ascend", or None: Ascend for OM models and the CPU for others. On
+            Ascend the graphs run in a process that this one starts, and ends with the servable.
+        device_id: Which Ascend device.
         dec_key: Key of encrypted model files: 16, 24 or 32 bytes.
         dec_mode: "AES-GCM" or "AES-CBC".
         max_request_seconds: Of one call, 0.001 to a year; None is no limit.
@@ -218,15 +235,21 @@ def load(
     Raises:
         NotFoundError: No such directory, config, version or model file.
         InvalidArgumentError: An argument that cannot be, or methods that do not fit the graphs.
-        FailedPreconditionError: The config raised, or the agents do not fit.
+        FailedPreconditionError: The config raised, the agents do not fit, or Ascend has no such
+            device or no runtime.
         DeadlineExceededError: The agents have not come.
+        UnimplementedError: An operator that is not supported, OM models on the CPU.
     """
     folder = _checks.check_str("directory", os.fspath(directory))
     parent, name = os.path.split(os.path.abspath(folder))
     _checks.check_int("version", version, 0)
     key, mode = _checks.check_decryption(dec_key, dec_mode)
     local = _loading.LocalOptions(
-        dec_key=key, dec_mode=mode, threads=_checks.check_threads(threads)
+        dec_key=key,
+        dec_mode=mode,
+        threads=_checks.check_threads(threads),
+        device_type=_check_device_type(device_type),
+        device_ids=(_checks.check_int("device_id", device_id, 0),),
     )
     seconds = _checks.check_seconds("max_request_seconds", max_request_seconds)
     timeout = None if wait_timeout is None else _checks.check_wait("wait_timeout", wait_timeout)
@@ -240,6 +263,7 @@ def load(
             wait=_checks.check_choice("wait", wait, _loading.WAITS),
         )
     _config.check_config_file(parent, name)
+    registry = _config.load_config(parent, name)
     _lifetime.start_housekeeping()
     server = _core.Server(
         max_inflight=1,
@@ -248,9 +272,8 @@ def load(
         max_request_seconds=seconds,
     )
     try:
-        registry = _config.load_config(parent, name)
         loaded = _open(server, registry, parent, version, local, group, timeout)
     except BaseException:
-        server.stop()
+        _end(server, registry)
         raise
     return LoadedServable(_Home(server, registry, loaded), registry)

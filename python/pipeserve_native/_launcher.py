@@ -16,6 +16,7 @@ import socket
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -154,7 +155,7 @@ def _check_files(request: Request, place: _Place) -> None:
 class _Agent:
     """One agent process, and the pipes to it."""
 
-    def __init__(self, command: list[str], request: Request) -> None:
+    def __init__(self, command: list[str], request: Request, new_session: bool) -> None:
         with contextlib.ExitStack() as child_ends:
             launcher_read, self._launcher_write = os.pipe()
             self.status_fd, status_write = os.pipe()
@@ -169,7 +170,10 @@ class _Agent:
             for flag, fd in passed.items():
                 command += [flag, str(fd)]
             self.process = subprocess.Popen(
-                command, pass_fds=list(passed.values()), stdin=subprocess.DEVNULL
+                command,
+                pass_fds=list(passed.values()),
+                stdin=subprocess.DEVNULL,
+                start_new_session=new_session,
             )
         self.exit_fd = os.pidfd_open(self.process.pid)
 
@@ -185,9 +189,7 @@ class _Agent:
             os.close(fd)
 
 
-def _commands(
-    request: Request, place: _Place, config: _core.AgentGroupConfig
-) -> Iterator[list[str]]:
+def _commands(request: Request, place: _Place, rank_size: int) -> Iterator[list[str]]:
     program = _programs.path_of("pipeserve-agent")
     for index, rank in enumerate(place.ranks):
         command = [program, "--server", request.distributed_address]
@@ -197,7 +199,7 @@ def _commands(
         for file in request.group_config_files[index] if request.group_config_files else []:
             command += ["--group-config", file]
         command += ["--listen", f"{place.ip}:{request.agent_start_port + index}"]
-        command += ["--rank-size", str(config.rank_size)]
+        command += ["--rank-size", str(rank_size)]
         command += ["--local-ranks", str(len(place.ranks))]
         if request.threads is not None:
             command += ["--threads", str(request.threads)]
@@ -218,29 +220,41 @@ def _wait_exits(agents: list[_Agent], seconds: float) -> list[_Agent]:
     return running
 
 
-class _Agents:
-    """All agents of this process' call of startup_agents."""
+def _close(*fds: int) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+class Agents:
+    """Agents that this process has started and that end together."""
 
     def __init__(self) -> None:
         self._agents: list[_Agent] = []
         self._wake_read, self._wake_write = os.pipe()
+        self._close_pipe = weakref.finalize(self, _close, self._wake_read, self._wake_write)
+        self._close_pipe.atexit = False  # Whoever stops at exit may come later.
         self._stop_lock = threading.Lock()
         self._watcher: threading.Thread | None = None
-        os.register_at_fork(after_in_child=self._begin_in_child)
+        _all_agents.add(self)
 
     def _begin_in_child(self) -> None:
         """After a fork: the agents are the other process', and must see when it alone ends."""
         self._stop_lock = threading.Lock()
+        self._watcher = None
         agents, self._agents = self._agents, []
         for agent in agents:
             agent.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        self._close_pipe()
 
-    def start(self, request: Request, place: _Place, config: _core.AgentGroupConfig) -> None:
-        """Starts the processes and waits until each has loaded its graphs and registered."""
-        for command in _commands(request, place, config):
-            self._agents.append(_Agent(command, request))
+    def start(
+        self, request: Request, place: _Place, rank_size: int, *, new_session: bool = False
+    ) -> None:
+        """Starts the processes and waits until each has loaded its graphs and registered.
+
+        With ``new_session`` a Ctrl-C at the terminal is no signal to them.
+        """
+        for command in _commands(request, place, rank_size):
+            self._agents.append(_Agent(command, request, new_session))
         waiting = {agent.status_fd: index for index, agent in enumerate(self._agents)}
         while waiting:
             ready, _, _ = select.select(list(waiting), [], [])
@@ -261,11 +275,15 @@ class _Agents:
                 f"Fail to start agents, rank {rank}: {status.get('error')}"
             )
 
-    def watch(self) -> None:
-        """Ends all agents as soon as one ends, or wake() is called; keeps the process alive."""
-        self._watcher = threading.Thread(target=self._watch, name="pipeserve-agents")
+    def watch(self, *, keep_process: bool) -> None:
+        """Ends all agents as soon as one ends, or wake() or stop() is called.
+
+        With ``keep_process`` that is what the process lives for.
+        """
+        self._watcher = threading.Thread(
+            target=self._watch, name="pipeserve-agents", daemon=not keep_process
+        )
         self._watcher.start()
-        _lifetime.on_exit_signal(self.wake)
 
     def wake(self) -> None:
         """Ends the agents. Safe in a signal handler."""
@@ -282,10 +300,17 @@ class _Agents:
                 _logger.log(
                     level, "Child %d ended with exit code %d, ending its siblings", index, code
                 )
-        self.stop()
+        self._end()
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL; returns when no process is left. Idempotent."""
+        watcher = self._watcher
+        if watcher is not None and watcher is not threading.current_thread():
+            self.wake()
+            watcher.join()  # So that it waits for nothing that is closed.
+        self._end()
+
+    def _end(self) -> None:
         with self._stop_lock:
             agents, self._agents = self._agents, []
             for agent in agents:
@@ -296,6 +321,17 @@ class _Agents:
             for agent in agents:
                 agent.process.wait()
                 agent.close()
+
+
+_all_agents: weakref.WeakSet[Agents] = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    for agents in list(_all_agents):
+        agents._begin_in_child()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def _describe(request: Request, place: _Place) -> str:
@@ -320,10 +356,10 @@ def startup_agents(request: Request) -> None:
     config = _acquire_config(request.distributed_address)
     place = _find_place(request, config)
     _check_files(request, place)
-    agents = _Agents()
+    agents = Agents()
     atexit.register(agents.stop)
     try:
-        agents.start(request, place, config)
+        agents.start(request, place, config.rank_size)
     except BaseException as error:
         agents.stop()
         interrupted = not isinstance(error, Exception)
@@ -334,4 +370,18 @@ def startup_agents(request: Request) -> None:
     message = f"Success to start agents, {_describe(request, place)}"
     _logger.info("%s", message)
     print(message, flush=True)
-    agents.watch()
+    agents.watch(keep_process=True)
+    _lifetime.on_exit_signal(agents.wake)
+
+
+def start_own_agent(request: Request, device_id: int) -> Agents:
+    """Starts the agent of a group of one rank, which lives as long as whoever has the result."""
+    agents = Agents()
+    place = _Place("127.0.0.1", [0], [device_id])
+    try:  # At a Ctrl-C the server first finishes what runs there.
+        agents.start(request, place, rank_size=1, new_session=True)
+    except BaseException:
+        agents.stop()
+        raise
+    agents.watch(keep_process=False)
+    return agents

@@ -11,17 +11,20 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeserve_native import _core
 from pipeserve_native._errors import FailedPreconditionError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from pipeserve_native._launcher import Agents
 
 CONFIG_FILE = "servable_config.py"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalDeclaration:
-    """A servable whose graphs run in the server's process."""
+    """A servable whose graphs run in the server's process, or in an agent that it starts."""
 
     servable_file: tuple[str, ...]
     model_format: str
@@ -146,6 +149,14 @@ class Registry:
     """The same per kind and name of a preprocess or postprocess."""
     binding: Binding | None = None
     """Set while the servable is loaded."""
+    agents: Agents | None = None
+    """Those that this process has started for it."""
+
+    def end(self) -> None:
+        """After the end of the server that it was loaded into."""
+        self.binding = None
+        if self.agents is not None:
+            self.agents.stop()
 
     def declare(self, declaration: Declaration) -> None:
         """Keeps the one declaration of the servable."""

@@ -37,7 +37,8 @@ struct DecryptionOptions {
   std::string mode = "AES-GCM";  // Or "AES-CBC".
 };
 
-// A servable whose graphs run in this process.
+// A servable whose graphs run in this process, on the CPU. On an Ascend device they run in a
+// pipeserve-agent, which is a distributed servable of one rank.
 struct LocalServableOptions {
   std::vector<std::string> model_files = {};  // Paths; the index is the subgraph number.
   std::optional<DecryptionOptions> decryption = {};
@@ -49,8 +50,8 @@ struct LocalServableOptions {
 struct DistributedServableOptions {
   int rank_size = 1;
   int stage_size = 1;
-  std::string rank_table_file = {};
-  std::string address = {};  // Where agents register: "ip:port"; port 0 picks a free one.
+  std::string rank_table_file = {};  // Empty: one rank, on this host.
+  std::string address = {};          // Where agents register: "ip:port"; port 0 picks a free one.
   std::chrono::milliseconds call_timeout{10'000};  // For one graph call on all ranks.
   LaneKind lane = LaneKind::kAuto;
   // A graph call is done when the last rank, which gives the outputs, has answered; with

@@ -46,6 +46,9 @@ Result<Graph> ParseMindir(Buffer bytes, const std::filesystem::path& path,
 }
 
 Result<Graph> ReadMindir(const std::filesystem::path& path, const ReadOptions& options) {
+  if (path.extension() == ".om") {
+    return Unimplemented(StrCat(Context(path), " was compiled for Ascend and runs there alone"));
+  }
   Result<Buffer> bytes = ReadFileBytes(path);
   if (!bytes.ok()) return bytes.status().WithContext(Context(path));
   return ParseMindir(*std::move(bytes), path, options);

@@ -38,7 +38,7 @@ struct ReadOptions {
 // missing), kInvalidArgument (truncated or corrupt, encrypted and no key or a wrong one, an edge
 // that nothing defines, REF:: without its primitive, weights of another size than their shape,
 // a group that neither the world nor the group file knows), kUnimplemented (an operator or data
-// type that is not supported, named).
+// type that is not supported, named; a file for Ascend, *.om).
 Result<Graph> ReadMindir(const std::filesystem::path& path, const ReadOptions& options = {});
 
 // The same for the bytes of a file that are in memory; `path` is what messages call it, and split

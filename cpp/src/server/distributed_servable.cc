@@ -13,10 +13,15 @@ namespace {
 // How long the waiter looks at one thing before it looks whether it shall stop.
 constexpr std::chrono::milliseconds kStep{100};
 
+Result<RankTable> RankTableOf(const DistributedServableOptions& options) {
+  if (!options.rank_table_file.empty()) return ReadRankTable(options.rank_table_file);
+  return RankTable{.ranks = {{.ip = "127.0.0.1", .device_id = 0}}, .content = ""};
+}
+
 Result<std::unique_ptr<AgentHub>> OpenHub(const ServableSpec& spec,
                                           const DistributedServableOptions& options) {
   AgentHubOptions hub;
-  PIPESERVE_ASSIGN_OR_RETURN(hub.rank_table, ReadRankTable(options.rank_table_file));
+  PIPESERVE_ASSIGN_OR_RETURN(hub.rank_table, RankTableOf(options));
   PIPESERVE_RETURN_IF_ERROR(CheckRankTable(hub.rank_table, options.rank_size, options.stage_size,
                                            options.rank_table_file));
   hub.servable_name = spec.name;

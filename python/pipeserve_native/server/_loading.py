@@ -6,13 +6,14 @@ import os
 from dataclasses import dataclass
 
 from pipeserve_native import _core
-from pipeserve_native._errors import FailedPreconditionError, UnimplementedError
+from pipeserve_native._errors import FailedPreconditionError
 from pipeserve_native._registry import (
     Binding,
     DistributedDeclaration,
     LocalDeclaration,
     Registry,
 )
+from pipeserve_native.server import _ascend
 
 LANES = {
     "auto": _core.LaneKind.AUTO,
@@ -24,13 +25,14 @@ WAITS = ("last", "all")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalOptions:
-    """How a servable runs whose graphs run in this process."""
+    """How a servable runs that is not declared as distributed."""
 
     dec_key: bytes | None = None
     dec_mode: str = "AES-GCM"
     threads: int | None = None
     max_inflight: int | None = None
     device_type: str = "None"
+    device_ids: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ def load_local(
     folder: str,
     options: LocalOptions,
 ) -> None:
-    """Loads the model files in the version directory ``folder``."""
+    """Loads the model files in the version directory ``folder``, here or on an Ascend device."""
     spec = registry.build(version)
     declaration = registry.declaration
     if not isinstance(declaration, LocalDeclaration):
@@ -60,14 +62,24 @@ def load_local(
             f"Servable {registry.name} is declared as distributed, start it with "
             "distributed.start_servable"
         )
-    if declaration.model_format == "om":
-        raise UnimplementedError(
-            f"Not support device type {options.device_type} and model type OM. "
-        )
+    on_ascend = _ascend.is_chosen(declaration, options.device_type)
+    files = [os.path.join(folder, file) for file in declaration.servable_file]
     registry.binding = Binding(server, version)  # Before anybody can call it.
+    if on_ascend:
+        _ascend.load(
+            server,
+            registry,
+            spec,
+            files,
+            device_ids=options.device_ids,
+            key=options.dec_key,
+            mode=options.dec_mode,
+            max_inflight=options.max_inflight or 0,
+        )
+        return
     server.load_local(
         spec,
-        model_files=[os.path.join(folder, file) for file in declaration.servable_file],
+        model_files=files,
         key=options.dec_key,
         mode=options.dec_mode,
         threads=options.threads,

@@ -1,15 +1,16 @@
-"""Starts servables whose graphs run in this process."""
+"""Starts servables that are not declared as distributed."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipeserve_native import _checks
 from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import Registry
-from pipeserve_native.server import _config, _loading
+from pipeserve_native.server import _ascend, _config, _loading
 from pipeserve_native.server._state import STATE, stop_on_exception
 
 _logger = logging.getLogger("pipeserve_native")
@@ -22,12 +23,14 @@ class ServableStartConfig:
         servable_directory: The directory that holds the servable's.
         servable_name: Name of the servable and of its directory, which holds
             ``servable_config.py`` and the version directories.
-        device_ids: Devices, 0 and up, each once. On a CPU they make no difference.
+        device_ids: Devices, 0 and up, each once. On a CPU they make no difference; on Ascend it is
+            one, counted within ``$ASCEND_RT_VISIBLE_DEVICES``.
         version_number: A version directory; 0 is the one with the largest number.
-        device_type: None, "None" or "CPU"; others are refused when it is started.
+        device_type: "CPU", "Ascend", or None or "None", which is Ascend for OM models and the CPU for
+            others; in upper or lower case. Another is refused when it is started.
         dec_key: Key of encrypted model files: 16, 24 or 32 bytes.
         dec_mode: "AES-GCM" or "AES-CBC".
-        threads: Of one graph call; None is one for each core that this process may use.
+        threads: Of one graph call on the CPU; None is one for each core that this process may use.
         max_inflight: Requests of this servable that run at once, 1 to 1024; None is what
             ``configure`` says.
 
@@ -71,7 +74,7 @@ class ServableStartConfig:
 
     @property
     def device_ids(self) -> tuple[int, ...]:
-        """Devices; on a CPU they make no difference."""
+        """Devices."""
         return self._device_ids
 
     @property
@@ -124,19 +127,40 @@ def _check_items(configs: object) -> list[ServableStartConfig]:
 
 
 def _check_device_type(config: ServableStartConfig) -> None:
-    if config.device_type.lower() not in ("none", "cpu"):
+    if config.device_type.lower() not in _ascend.DEVICE_TYPES:
         raise InvalidArgumentError(
             f"The device type '{config.device_type}' of servable name {config.servable_name} is "
-            "inconsistent with current running environment, supported device type: 'None' or 'CPU'"
+            "inconsistent with current running environment, supported device type: 'None', 'CPU' "
+            "or 'Ascend'"
         )
 
 
-Versions = dict[tuple[str, int], ServableStartConfig]
+@dataclass(slots=True)
+class _Start:
+    """What the configs of one servable and version say together."""
+
+    config: ServableStartConfig
+    device_ids: tuple[int, ...]
+
+    def add(self, config: ServableStartConfig) -> None:
+        name = config.servable_name
+        if (self.config.dec_key, self.config.dec_mode) != (config.dec_key, config.dec_mode):
+            raise InvalidArgumentError(
+                f"The dec key or dec mode of servable name {name} is different in multiple "
+                "configurations."
+            )
+        kinds = {self.config.device_type.lower(), config.device_type.lower()}
+        if len(kinds) > 1 and "ascend" in kinds:
+            raise InvalidArgumentError(
+                f"The device type of servable name {name} is different in multiple configurations: "
+                f"'{self.config.device_type}' and '{config.device_type}'"
+            )
+        self.device_ids = tuple(dict.fromkeys(self.device_ids + config.device_ids))
 
 
-def _resolve(configs: list[ServableStartConfig]) -> Versions:
-    """One config per name and version."""
-    resolved: Versions = {}
+def _resolve(configs: list[ServableStartConfig]) -> dict[tuple[str, int], _Start]:
+    """What to start, by name and version."""
+    resolved: dict[tuple[str, int], _Start] = {}
     directories: dict[str, str] = {}
     for config in configs:
         directory, name = config.servable_directory, config.servable_name
@@ -148,12 +172,8 @@ def _resolve(configs: list[ServableStartConfig]) -> Versions:
                 f"The servable directory of servable name {name} is different in multiple "
                 "configurations"
             )
-        same = resolved.setdefault((name, version), config)
-        if (same.dec_key, same.dec_mode) != (config.dec_key, config.dec_mode):
-            raise InvalidArgumentError(
-                f"The dec key or dec mode of servable name {name} is different in multiple "
-                "configurations."
-            )
+        start = _Start(config, config.device_ids)
+        resolved.setdefault((name, version), start).add(config)
     return resolved
 
 
@@ -174,7 +194,8 @@ def announce(registry: Registry, directory: str, version: int) -> None:
     )
 
 
-def _load(config: ServableStartConfig, version: int) -> None:
+def _load(start: _Start, version: int) -> None:
+    config = start.config
     directory, name = config.servable_directory, config.servable_name
     registry = STATE.keep(_config.load_config(directory, name))
     _loading.load_local(
@@ -188,6 +209,7 @@ def _load(config: ServableStartConfig, version: int) -> None:
             threads=config.threads,
             max_inflight=config.max_inflight,
             device_type=config.device_type,
+            device_ids=start.device_ids,
         ),
     )
     announce(registry, directory, version)
@@ -199,8 +221,9 @@ def start_servables(
 ) -> None:
     """Loads servables into this process; returns when all of them can be called.
 
-    Prints a line for each. As in MindSpore Serving, several versions of a servable may run side by
-    side, and a failure stops the server before it is raised.
+    The graphs of those on Ascend run in processes that this one starts, and ends. Prints a line
+    for each servable. As in MindSpore Serving, several versions of a servable may run side by side,
+    and a failure stops the server before it is raised.
 
     Args:
         servable_configs: What to start. Configs with the same name and version count once.
@@ -209,12 +232,14 @@ def start_servables(
         InvalidArgumentError: An argument of another type, methods that do not fit the graphs, model
             files that are damaged, configs that contradict each other.
         NotFoundError: No such directory, config, version or model file.
-        FailedPreconditionError: ``servable_config.py`` raised; the text tells what.
+        FailedPreconditionError: ``servable_config.py`` raised, or there is no such Ascend device or
+            no runtime for it, or it does not take the graphs; the text tells what.
         AlreadyExistsError: That version runs already.
-        UnimplementedError: An operator, or a model format, that is not supported.
+        UnimplementedError: An operator that is not supported, OM models on the CPU, several Ascend
+            devices for one servable.
     """
-    for (_, version), config in _resolve(_check_items(servable_configs)).items():
+    for (_, version), start in _resolve(_check_items(servable_configs)).items():
         try:
-            _load(config, version)
+            _load(start, version)
         except Error as error:
             raise type(error)(f"Fail to start workers: {error}") from error

@@ -121,7 +121,7 @@ class ServerState:
             if server is not None:
                 server.stop()
             for registry in registries:
-                registry.binding = None
+                registry.end()
         if keep_alive is not None:
             keep_alive.end()
 

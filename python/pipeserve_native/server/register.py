@@ -58,7 +58,12 @@ _ACL_CHOICES: dict[str, tuple[str, ...] | None] = {
 
 
 class AclOptions:
-    """Options for Ascend devices. Checked as in MindSpore Serving; a CPU has no use for them.
+    """Options for Ascend devices, of MindIR models. A CPU has no use for them.
+
+    ``precision_mode`` says how a MatMul of float32 is computed: in float32 with
+    "must_keep_origin_dtype" and by default, else in float16. ``insert_op_cfg_path`` and
+    ``output_type`` are refused when the servable is started on Ascend; the others make no
+    difference.
 
     Args:
         options: ``insert_op_cfg_path``, ``input_format``, ``input_shape``, ``output_type``,
@@ -139,14 +144,15 @@ def declare_servable(
     options: AclOptions | GpuOptions | Mapping[str, str] | None = None,
     without_batch_dim_inputs: int | Sequence[int] | None = None,
 ) -> None:
-    """Declares a servable that runs in the server's process. Once a config.
+    """Declares a servable that runs in the server's process, or on its device. Once a config.
 
     Args:
         servable_file: Model files in the version directory; the index is the subgraph number.
-        model_format: "MindIR" in any case. "OM" is taken, and refused when it is started.
+        model_format: "MindIR", or "OM": files that were compiled for an Ascend device, with static
+            shapes, whose names end in .om. In any case.
         with_batch_dim: The first dimension of inputs and outputs counts instances, up to as many as
             the model has. With False a call is one instance.
-        options: For devices; None is none.
+        options: For devices; None is none. See ``AclOptions``.
         without_batch_dim_inputs: Indices of inputs that have no such dimension.
 
     Raises:

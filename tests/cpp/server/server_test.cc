@@ -284,6 +284,17 @@ TEST(ServerTest, ADistributedServableWithoutAgentsIsUnavailable) {
   EXPECT_EQ(Ready(*server, "matmul").code(), StatusCode::kCancelled);
 }
 
+TEST(ServerTest, WithoutARankTableThereIsOneRankOnThisHost) {
+  const auto server = MakeServer();
+  DistributedServableOptions options;
+  options.address = "127.0.0.1:0";
+  ASSERT_OK(server->StartDistributed(TestSpec("matmul", 1), options));
+  EXPECT_EQ(Ready(*server, "matmul"), Waiting(0, 1));
+  options.rank_size = 2;
+  EXPECT_EQ(server->StartDistributed(TestSpec("matmul", 2), options).status().code(),
+            StatusCode::kFailedPrecondition);
+}
+
 // Clients call the method of the two ranks' graph.
 ServableSpec GatherSpec() {
   ServableSpec spec = TestSpec("gather", 1);

@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 from pipeserve_native import _launcher
 
 
@@ -20,8 +18,7 @@ def command_of_first(threads):
         deterministic=False,
     )
     place = _launcher._Place("127.0.0.1", [2, 3], [0, 1])
-    config = SimpleNamespace(rank_size=4)
-    return next(_launcher._commands(request, place, config))
+    return next(_launcher._commands(request, place, rank_size=4))
 
 
 def test_agents_share_the_cores_among_those_of_this_machine():
