@@ -55,7 +55,8 @@ class Graph:
 
     Operators have the names and meanings of MindSpore's. They check their operands at once and
     raise InvalidArgumentError, with the operator's name, for shapes and dtypes that do not fit.
-    Dtypes are float32, float16 and int32. A name may be used once.
+    Dtypes are float32, float16 and int32; what only moves elements, and ``cast``, take others, too.
+    A name may be used once.
 
     Where there is a ``strategy``, ``save_sharded`` cuts the operator: it says, per operand, into
     how many pieces each of its dimensions is cut. The exchange between ranks that this needs is
@@ -149,6 +150,16 @@ class Graph:
     def bias_add(self, x: Value, bias: Value, *, strategy: Strategy | None = None) -> Value:
         """x + bias, a vector as long as the second dimension of x, along which it is added."""
         index = self._builder.bias_add(self._index(x), self._index(bias), _strategy(strategy))
+        return self._value(index)
+
+    def cast(self, x: Value, dtype: npt.DTypeLike, *, strategy: Strategy | None = None) -> Value:
+        """The elements in another type of numbers, bool among them.
+
+        Floating point gets the nearest number, ties to even. Integers lose the fraction; what is
+        out of their range becomes the nearest that is in it, and what is no number 0. Integers in a
+        narrower type lose their upper bits. bool is whether the element is other than 0.
+        """
+        index = self._builder.cast(self._index(x), np.dtype(dtype), _strategy(strategy))
         return self._value(index)
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:

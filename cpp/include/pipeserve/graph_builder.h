@@ -42,6 +42,9 @@ class GraphBuilder {
   Result<Value> Sub(Value a, Value b, const ShardStrategy& strategy = {});
   Result<Value> Mul(Value a, Value b, const ShardStrategy& strategy = {});
   Result<Value> BiasAdd(Value x, Value bias, const ShardStrategy& strategy = {});
+  // To another type of numbers. Floating point gets the nearest number, ties to even; integers lose
+  // the fraction, and what is out of their range becomes the nearest that is in it.
+  Result<Value> Cast(Value x, DataType to, const ShardStrategy& strategy = {});
   Result<Value> Reshape(Value x, std::span<const int64_t> dims);
   Result<Value> Transpose(Value x, std::span<const int64_t> perm);
   Result<Value> Concat(std::span<const Value> parts, int64_t axis);

@@ -47,6 +47,10 @@ auto Binary(BinaryOperator function) {
   };
 }
 
+Value Cast(GraphBuilder& graph, Value x, const py::dtype& dtype, const ShardStrategy& strategy) {
+  return Unwrap(graph.Cast(x, ToDataType(dtype), strategy));
+}
+
 Value StridedSlice(GraphBuilder& graph, Value x, const Dims& begin, const Dims& end,
                    const Dims& strides, const std::vector<int64_t>& masks) {
   const StridedSliceMasks bits{masks.at(0), masks.at(1), masks.at(2), masks.at(3), masks.at(4)};
@@ -71,6 +75,7 @@ void BindOperators(py::class_<GraphBuilder>& builder) {
       .def("sub", Binary(&GraphBuilder::Sub), a, b, strategy)
       .def("mul", Binary(&GraphBuilder::Mul), a, b, strategy)
       .def("bias_add", Binary(&GraphBuilder::BiasAdd), x, py::arg("bias"), strategy)
+      .def("cast", &Cast, x, py::arg("dtype"), strategy)
       .def(
           "reshape",
           [](GraphBuilder& graph, Value value, const Dims& dims) {

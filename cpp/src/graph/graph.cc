@@ -18,6 +18,8 @@ std::string_view OpTypeName(OpType op) {
       return "BiasAdd";
     case OpType::kReLU:
       return "ReLU";
+    case OpType::kCast:
+      return "Cast";
     case OpType::kReduceSum:
       return "ReduceSum";
     case OpType::kReshape:

@@ -24,6 +24,7 @@ enum class OpType : uint8_t {
   kMul,           // a, b -> y, broadcasting
   kBiasAdd,       // x, bias[C] -> y; the bias is added along dimension 1
   kReLU,          // x -> y
+  kCast,          // x -> y; CastAttributes
   kReduceSum,     // x -> y; ReduceAttributes
   kReshape,       // x -> y; ReshapeAttributes
   kTranspose,     // x -> y; TransposeAttributes
@@ -40,6 +41,13 @@ std::string_view OpTypeName(OpType op);
 struct MatMulAttributes {
   bool transpose_a = false;
   bool transpose_b = false;
+};
+// To floating point: the nearest number, ties to even, infinite where there is none so large. From
+// floating point to integers: what is left without the fraction, the nearest integer of the type
+// where it has none such, 0 for what is no number. Integers to narrower ones lose their upper bits.
+// To bool: whether it is other than 0. A device may do otherwise to what does not fit.
+struct CastAttributes {
+  DataType to = DataType::kUnknown;
 };
 struct ReduceAttributes {
   std::vector<int64_t> axes;  // Negative counts from the end; none means all dimensions.
@@ -69,9 +77,9 @@ struct CollectiveAttributes {
   int64_t rank_size = 0;       // Members by the file's own word; 0 when it does not say.
 };
 
-using Attributes =
-    std::variant<std::monostate, MatMulAttributes, ReduceAttributes, ReshapeAttributes,
-                 TransposeAttributes, AxisAttributes, StridedSliceAttributes, CollectiveAttributes>;
+using Attributes = std::variant<std::monostate, MatMulAttributes, CastAttributes, ReduceAttributes,
+                                ReshapeAttributes, TransposeAttributes, AxisAttributes,
+                                StridedSliceAttributes, CollectiveAttributes>;
 
 using ValueId = int32_t;
 

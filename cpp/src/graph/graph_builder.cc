@@ -162,6 +162,11 @@ Result<GraphBuilder::Value> GraphBuilder::BiasAdd(Value x, Value bias,
   return impl_->AppendOne(OpType::kBiasAdd, {x, bias}, {}, strategy);
 }
 
+Result<GraphBuilder::Value> GraphBuilder::Cast(Value x, DataType to,
+                                               const ShardStrategy& strategy) {
+  return impl_->AppendOne(OpType::kCast, {x}, CastAttributes{to}, strategy);
+}
+
 Result<GraphBuilder::Value> GraphBuilder::Reshape(Value x, std::span<const int64_t> dims) {
   return impl_->AppendOne(OpType::kReshape, {x}, ReshapeAttributes{ToVector(dims)});
 }

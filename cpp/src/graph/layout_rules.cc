@@ -195,6 +195,7 @@ bool CanBeCut(OpType op) {
     case OpType::kMul:
     case OpType::kBiasAdd:
     case OpType::kReLU:
+    case OpType::kCast:
       return true;
     default:
       return false;

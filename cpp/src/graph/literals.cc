@@ -90,9 +90,24 @@ class NestingParser {
   size_t used_ = 0;
 };
 
+// A tensor without dimensions and bytes stands for its data type.
+Result<Literal> ParseType(const AttributeProto& attribute) {
+  if (attribute.tensors_size() != 1) return InvalidArgument("a data type has no value");
+  PIPESERVE_ASSIGN_OR_RETURN(const TensorInfo info,
+                             TensorInfoOf(attribute.tensors(0), "a data type"));
+  return Literal{info.dtype};
+}
+
+bool IsType(const AttributeProto& attribute) {
+  if (attribute.type() != AttributeProto::TENSORS || attribute.tensors_size() != 1) return false;
+  const mindir::TensorProto& tensor = attribute.tensors(0);
+  return tensor.dims_size() == 0 && !tensor.has_raw_data();
+}
+
 Result<Literal> ParseReference(const AttributeProto& attribute) {
   const std::string_view reference = attribute.ref_attr_name();
   if (reference.starts_with("Monad:")) return Literal{};
+  if (reference.starts_with("type:")) return ParseType(attribute);
   for (const std::string_view prefix : {"scalar:", "tensor:"}) {
     if (!reference.starts_with(prefix)) continue;
     PIPESERVE_ASSIGN_OR_RETURN(std::vector<Literal> leaves, LeavesOf(attribute));
@@ -125,6 +140,7 @@ Result<Literal> ParseTyped(const AttributeProto& attribute, int depth) {
                                 AttributeProto::AttributeType_Name(attribute.type()),
                                 " is not supported"));
   }
+  if (IsType(attribute)) return ParseType(attribute);
   PIPESERVE_ASSIGN_OR_RETURN(std::vector<Literal> leaves, LeavesOf(attribute));
   if (leaves.empty()) return InvalidArgument("a literal has no value");
   if (leaves.size() == 1) return std::move(leaves[0]);
@@ -189,6 +205,23 @@ Result<int64_t> IntOf(const Literal& literal, std::string_view what) {
   PIPESERVE_ASSIGN_OR_RETURN(const std::vector<int64_t> integers, IntsOf(literal, what));
   if (integers.size() != 1) return NoInteger(what);
   return integers[0];
+}
+
+Result<DataType> DataTypeOf(const Literal& literal, std::string_view what) {
+  if (const auto* dtype = std::get_if<DataType>(&literal.value)) return *dtype;
+  const auto* number = std::get_if<int64_t>(&literal.value);
+  if (number == nullptr) return InvalidArgument(StrCat(what, " is no data type"));
+  // MindSpore's TypeId.
+  constexpr std::pair<int64_t, DataType> kTypes[] = {
+      {30, DataType::kBool},    {32, DataType::kInt8},    {33, DataType::kInt16},
+      {34, DataType::kInt32},   {35, DataType::kInt64},   {37, DataType::kUint8},
+      {38, DataType::kUint16},  {39, DataType::kUint32},  {40, DataType::kUint64},
+      {42, DataType::kFloat16}, {43, DataType::kFloat32}, {44, DataType::kFloat64},
+  };
+  for (const auto& [id, dtype] : kTypes) {
+    if (id == *number) return dtype;
+  }
+  return Unimplemented(StrCat(what, " ", *number, " is no data type that is supported"));
 }
 
 Result<Tensor> ScalarTensor(const Literal& literal, DataType dtype) {

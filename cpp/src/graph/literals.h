@@ -19,8 +19,8 @@ class AttributeProto;
 struct Literal {
   using List = std::vector<Literal>;
 
-  // Nothing for a monad or None; a bool is an integer.
-  std::variant<std::monostate, int64_t, double, std::string, Tensor, List> value;
+  // Nothing for a monad or None; a bool is an integer. A data type is what tensors can have.
+  std::variant<std::monostate, int64_t, double, std::string, DataType, Tensor, List> value;
 };
 
 // Reads both encodings: nesting by ref_attr_name (1.x) and by type (2.x).
@@ -32,6 +32,9 @@ Result<Literal> LiteralOf(const mindir::AttributeProto& attribute);
 // A lone integer, or a tensor of one int32 or int64.
 // Errors: kInvalidArgument, naming `what`, when the literal is something else; so for IntsOf().
 Result<int64_t> IntOf(const Literal& literal, std::string_view what);
+// A data type, or MindSpore's number of one.
+// Errors: kInvalidArgument (neither), kUnimplemented (one that no tensor here has).
+Result<DataType> DataTypeOf(const Literal& literal, std::string_view what);
 // A list of integers, a lone one, or an integer tensor of at most one dimension.
 Result<std::vector<int64_t>> IntsOf(const Literal& literal, std::string_view what);
 

@@ -96,6 +96,8 @@ OperatorLabels LabelsOf(OpType op) {
       return {{"x", "b"}, "output"};
     case OpType::kReLU:
       return {{"x"}, "output"};
+    case OpType::kCast:
+      return {{"x", "dst_type"}, "output"};
     case OpType::kReduceSum:
       return {{"input_x", "axis"}, "y"};
     case OpType::kReshape:
@@ -158,6 +160,13 @@ void AddTuple(NodeProto& node, std::string_view name, std::span<const int64_t> v
       AddAttribute(node, name, StrCat("scalar:", Sequence("Tuple", "value", values.size())),
                    AttributeProto::INT64);
   for (const int64_t value : values) attribute.add_ints(value);
+}
+
+void AddType(NodeProto& node, std::string_view name, DataType dtype) {
+  mindir::TensorProto& tensor =
+      *AddAttribute(node, name, "type:value0", AttributeProto::TENSORS).add_tensors();
+  tensor.set_name("value0");
+  tensor.set_data_type(MindirTypeOf(dtype));
 }
 
 void AddMonad(NodeProto& node) {

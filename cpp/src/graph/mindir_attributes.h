@@ -22,6 +22,7 @@ void SetTensorInfo(mindir::TensorProto& proto, DataType dtype, const Shape& shap
 
 void AddInt(mindir::NodeProto& node, std::string_view name, int64_t value);
 void AddTuple(mindir::NodeProto& node, std::string_view name, std::span<const int64_t> values);
+void AddType(mindir::NodeProto& node, std::string_view name, DataType dtype);
 // The order of memory effects, as the value of a Constant.
 void AddMonad(mindir::NodeProto& node);
 // Data type and shape of the result, or of each element when it is a tuple.

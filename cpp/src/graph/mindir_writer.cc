@@ -113,6 +113,12 @@ class GraphWriter {
     return node.output(0);
   }
 
+  Edge Type(DataType dtype) {
+    mindir::NodeProto& node = AddConstant();
+    AddType(node, "value", dtype);
+    return node.output(0);
+  }
+
   Edge Monad() {
     mindir::NodeProto& node = AddConstant();
     AddMonad(node);
@@ -140,7 +146,9 @@ class GraphWriter {
   std::vector<Edge> InputsOf(const Node& node) {
     std::vector<Edge> inputs;
     for (const ValueId id : node.inputs) inputs.push_back(Read(id));
-    if (const auto* reduce = std::get_if<ReduceAttributes>(&node.attributes)) {
+    if (const auto* cast = std::get_if<CastAttributes>(&node.attributes)) {
+      inputs.push_back(Type(cast->to));
+    } else if (const auto* reduce = std::get_if<ReduceAttributes>(&node.attributes)) {
       inputs.push_back(Tuple(reduce->axes));
     } else if (const auto* reshape = std::get_if<ReshapeAttributes>(&node.attributes)) {
       inputs.push_back(Tuple(reshape->dims));

@@ -13,7 +13,9 @@ namespace {
 
 using Ranks = std::vector<int32_t>;
 
-bool IsElementwise(OpType op) { return op == OpType::kNeg || op == OpType::kReLU; }
+bool IsElementwise(OpType op) {
+  return op == OpType::kNeg || op == OpType::kReLU || op == OpType::kCast;
+}
 
 // Whether equal inputs on two ranks give equal outputs, by an operator that only moves elements or
 // treats each alike. Others may hold something of the rank, such as a slice.

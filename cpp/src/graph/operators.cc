@@ -30,6 +30,14 @@ class OperatorReader {
 
   Status Unary(Node& node) { return Operands(node, 1); }
 
+  Status Cast(Node& node) {
+    CastAttributes attributes;
+    PIPESERVE_ASSIGN_OR_RETURN(const Literal to, Required("dst_type", 1));
+    PIPESERVE_ASSIGN_OR_RETURN(attributes.to, DataTypeOf(to, "dst_type"));
+    node.attributes = attributes;
+    return Operands(node, 1);
+  }
+
   // A lone number takes the other operand's data type.
   Status Binary(Node& node) {
     const EdgeId a = use_.inputs[0], b = use_.inputs[1];
@@ -212,7 +220,7 @@ struct OperatorRow {
   Status (OperatorReader::*read)(Node&);
 };
 
-constexpr std::array<OperatorRow, 17> kOperators = {{
+constexpr std::array<OperatorRow, 18> kOperators = {{
     {"MatMul", OpType::kMatMul, 2, 4, &OperatorReader::MatMul},
     {"Neg", OpType::kNeg, 1, 1, &OperatorReader::Unary},
     {"Add", OpType::kAdd, 2, 2, &OperatorReader::Binary},
@@ -222,6 +230,7 @@ constexpr std::array<OperatorRow, 17> kOperators = {{
     {"Muls", OpType::kMul, 2, 2, &OperatorReader::Binary},
     {"BiasAdd", OpType::kBiasAdd, 2, 3, &OperatorReader::BiasAdd},
     {"ReLU", OpType::kReLU, 1, 1, &OperatorReader::Unary},
+    {"Cast", OpType::kCast, 1, 2, &OperatorReader::Cast},
     {"ReduceSum", OpType::kReduceSum, 2, 4, &OperatorReader::ReduceSum},
     {"Reshape", OpType::kReshape, 1, 2, &OperatorReader::Reshape},
     {"Transpose", OpType::kTranspose, 1, 2, &OperatorReader::Transpose},

@@ -90,6 +90,16 @@ Result<Infos> InferSame(const Node&, Inputs in) {
   return One(in[0].dtype, in[0].shape);
 }
 
+Result<Infos> InferCast(const Node& node, Inputs in) {
+  PIPESERVE_ASSIGN_OR_RETURN(const auto* attributes, AttributesOf<CastAttributes>(node));
+  for (const DataType dtype : {in[0].dtype, attributes->to}) {
+    if (DataTypeSize(dtype) > 0) continue;
+    return InvalidArgument(StrCat("casts ", in[0].dtype, " to ", attributes->to,
+                                  ", two types of numbers were wanted"));
+  }
+  return One(attributes->to, in[0].shape);
+}
+
 Result<Infos> InferBroadcast(const Node&, Inputs in) {
   PIPESERVE_RETURN_IF_ERROR(CheckPair(in[0], in[1]));
   const Shape& wide = in[0].shape.rank() >= in[1].shape.rank() ? in[0].shape : in[1].shape;
@@ -258,6 +268,8 @@ Result<Infos> Infer(const Node& node, Inputs in, int rank_size) {
     case OpType::kNeg:
     case OpType::kReLU:
       return InferSame(node, in);
+    case OpType::kCast:
+      return InferCast(node, in);
     case OpType::kAdd:
     case OpType::kSub:
     case OpType::kMul:

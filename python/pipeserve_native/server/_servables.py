@@ -26,8 +26,8 @@ class ServableStartConfig:
         device_ids: Devices, 0 and up, each once. On a CPU they make no difference; on Ascend it is
             one, counted within ``$ASCEND_RT_VISIBLE_DEVICES``.
         version_number: A version directory; 0 is the one with the largest number.
-        device_type: "CPU", "Ascend", or None or "None", which is Ascend for OM models and the CPU for
-            others; in upper or lower case. Another is refused when it is started.
+        device_type: "CPU", "Ascend", or None or "None", which is Ascend for OM models and the CPU
+            for others; in upper or lower case. Another is refused when it is started.
         dec_key: Key of encrypted model files: 16, 24 or 32 bytes.
         dec_mode: "AES-GCM" or "AES-CBC".
         threads: Of one graph call on the CPU; None is one for each core that this process may use.

@@ -20,9 +20,10 @@ struct ExecutorFactory {
 
 class ExecutorContractTest : public testing::TestWithParam<ExecutorFactory> {
  protected:
-  // Graph 0: y = -(x * w) for x float32[2,3], w[3,1]; graph 1: a - b for float32[2].
+  // Graph 0: y = -(x * w) for x float32[2,3], w[3,1]; graph 1: a - b for float32[2]; graph 2: x
+  // float32[4] as int32 and as float16.
   void SetUp() override {
-    TestGraph first, second;
+    TestGraph first, second, third;
     const ValueId w = first.Constant(Tensor::Of<float>({3, 1}, {1, 10, 100}));
     const ValueId product =
         first.Node(OpType::kMatMul, {first.Input({2, 3}), w}, {2, 1}, MatMulAttributes{});
@@ -30,6 +31,9 @@ class ExecutorContractTest : public testing::TestWithParam<ExecutorFactory> {
     std::vector<Graph> graphs;
     graphs.push_back(first.Return({first.Node(OpType::kNeg, {product}, {2, 1})}));
     graphs.push_back(second.Return({second.Node(OpType::kSub, {a, b}, {2})}));
+    const ValueId x = third.Input({4});
+    const ValueId whole = third.Cast(x, {4}, DataType::kInt32);
+    graphs.push_back(third.Return({whole, third.Cast(x, {4}, DataType::kFloat16)}));
     auto executor = GetParam().make(std::move(graphs));
     ASSERT_OK(executor);
     executor_ = *std::move(executor);
@@ -52,10 +56,21 @@ class ExecutorContractTest : public testing::TestWithParam<ExecutorFactory> {
 };
 
 TEST_P(ExecutorContractTest, TellsItsSignatures) {
-  ASSERT_EQ(executor_->graph_count(), 2);
+  ASSERT_EQ(executor_->graph_count(), 3);
   EXPECT_EQ(executor_->signature(0).inputs[0].ToString(), "float32[2,3]");
   EXPECT_EQ(executor_->signature(0).outputs[0].ToString(), "float32[2,1]");
   EXPECT_EQ(executor_->signature(1).inputs.size(), 2u);
+  EXPECT_EQ(executor_->signature(2).outputs[0].ToString(), "int32[4]");
+}
+
+TEST_P(ExecutorContractTest, CastsTruncateToIntegersAndRoundToFloats) {
+  // 2049 lies between two halves, of which 2048 is even; 2051 is nearer to the even 2052.
+  ASSERT_OK(Run(2, {Tensor::Of<float>({4}, {-1.9f, 2049, 2051, 1e6f})}));
+  const auto* whole = outputs_.at(0).data_as<int32_t>();
+  EXPECT_EQ(std::vector(whole, whole + 4), (std::vector<int32_t>{-1, 2049, 2051, 1000000}));
+  const auto* halves = outputs_.at(1).data_as<uint16_t>();
+  EXPECT_EQ(std::vector(halves, halves + 4),
+            (std::vector<uint16_t>{0xBF9A, 0x6800, 0x6802, 0x7C00}));
 }
 
 TEST_P(ExecutorContractTest, ReplacesOutputs) {
@@ -113,7 +128,7 @@ TEST_P(ExecutorContractTest, RefusesInputsThatDoNotFit) {
 
 TEST_P(ExecutorContractTest, RefusesGraphsThatAreNotThere) {
   EXPECT_ERROR(Run(-1, {x_}), kInvalidArgument, "graph -1");
-  EXPECT_ERROR(Run(2, {x_}), kInvalidArgument, "graph 2");
+  EXPECT_ERROR(Run(3, {x_}), kInvalidArgument, "graph 3");
 }
 
 TEST_P(ExecutorContractTest, DoesNotStartAfterTheDeadline) {

@@ -31,6 +31,7 @@ TEST(GraphBuilderTest, TellsShapesAtOnce) {
   EXPECT_EQ(builder.Info(y)->ToString(), "float32[?,5]");
   const std::array<int64_t, 2> perm = {1, 0};
   EXPECT_EQ(builder.Info(*builder.Transpose(y, perm))->ToString(), "float32[5,?]");
+  EXPECT_EQ(builder.Info(*builder.Cast(y, DataType::kBool))->ToString(), "bool[?,5]");
   const auto parts = *builder.Split(x, 1, 3);
   ASSERT_EQ(parts.size(), 3u);
   EXPECT_EQ(builder.Info(parts[2])->ToString(), "float32[?,2]");
@@ -44,6 +45,7 @@ TEST(GraphBuilderTest, RefusesOperandsThatDoNotFit) {
   EXPECT_OK(builder.MatMul(x, x, false, true));
   EXPECT_ERROR(builder.Add(x, n), kInvalidArgument, "int32[4,6]");
   EXPECT_ERROR(builder.BiasAdd(x, x), kInvalidArgument, "[4,6]");
+  EXPECT_ERROR(builder.Cast(x, DataType::kString), kInvalidArgument, "float32 to string");
   EXPECT_ERROR(builder.Neg(77), kInvalidArgument, "77 is no value of graph net");
   EXPECT_ERROR(builder.Neg(-1), kInvalidArgument, "-1 is no value of graph net");
   EXPECT_ERROR(builder.Output(77), kInvalidArgument, "77 is no value");

@@ -94,6 +94,30 @@ TEST(LiteralsTest, TensorsHoldTheirBytesAgainstTheirShape) {
   EXPECT_ERROR(LiteralOf(attribute), kInvalidArgument, "takes 8 bytes, 5 came");
 }
 
+TEST(LiteralsTest, DataTypesComeAsTensorsWithoutBytesAndAsNumbers) {
+  AttributeProto attribute;
+  attribute.set_type(AttributeProto::TENSORS);
+  mindir::TensorProto& tensor = *attribute.add_tensors();
+  tensor.set_name("value0");
+  for (const bool has_reference : {false, true}) {  // 2.x and 1.x.
+    if (has_reference) attribute.set_ref_attr_name("type:value0");
+    tensor.set_data_type(mindir::TensorProto::FLOAT16);
+    EXPECT_EQ(*DataTypeOf(*LiteralOf(attribute), "dst_type"), DataType::kFloat16);
+    tensor.set_data_type(mindir::TensorProto::BOOL);
+    EXPECT_EQ(*DataTypeOf(*LiteralOf(attribute), "dst_type"), DataType::kBool);
+    tensor.set_data_type(mindir::TensorProto::BFLOAT16);
+    EXPECT_ERROR(LiteralOf(attribute), kUnimplemented, "data type BFLOAT16");
+  }
+  attribute.clear_tensors();
+  EXPECT_ERROR(LiteralOf(attribute), kInvalidArgument, "has no value");
+
+  EXPECT_EQ(*DataTypeOf(Literal{int64_t{43}}, "dst_type"), DataType::kFloat32);
+  EXPECT_EQ(*DataTypeOf(Literal{int64_t{34}}, "dst_type"), DataType::kInt32);
+  EXPECT_ERROR(DataTypeOf(Literal{int64_t{45}}, "dst_type"), kUnimplemented,
+               "dst_type 45 is no data type that is supported");
+  EXPECT_ERROR(DataTypeOf(Literal{0.5}, "dst_type"), kInvalidArgument, "dst_type is no data type");
+}
+
 TEST(LiteralsTest, NumbersBecomeScalarsOfTheOtherOperand) {
   const Literal half{0.5}, whole{int64_t{3}};
   EXPECT_EQ(*ScalarTensor(half, DataType::kFloat32)->data_as<float>(), 0.5f);

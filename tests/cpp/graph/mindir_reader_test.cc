@@ -338,6 +338,7 @@ TEST_F(MindirReaderTest, RefusesContradictions) {
 
 TEST_F(MindirReaderTest, RefusesWhatIsNoModel) {
   EXPECT_ERROR(ReadMindir(folder_.path() / "none.mindir"), kNotFound, "none.mindir");
+  EXPECT_ERROR(ReadMindir(folder_.path() / "x.om"), kUnimplemented, "was compiled for Ascend");
   EXPECT_ERROR(ReadMindir(folder_.path()), kNotFound, "no such file");
   EXPECT_ERROR(ReadMindir(folder_.Write("empty.mindir", "")), kInvalidArgument, "is empty");
   EXPECT_ERROR(ReadMindir(folder_.Write("text.mindir", "hello")), kInvalidArgument, "text.mindir");

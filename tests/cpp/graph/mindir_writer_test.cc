@@ -28,6 +28,8 @@ std::string Describe(const Graph& graph) {
     for (const ValueId id : node.inputs) text += values[id] + " ";
     if (const auto* m = std::get_if<MatMulAttributes>(&node.attributes)) {
       text += StrCat("transposes ", m->transpose_a, m->transpose_b);
+    } else if (const auto* k = std::get_if<CastAttributes>(&node.attributes)) {
+      text += StrCat("to ", k->to);
     } else if (const auto* e = std::get_if<ReduceAttributes>(&node.attributes)) {
       text += StrCat("axes ", list(e->axes), " kept ", e->keep_dims);
     } else if (const auto* r = std::get_if<ReshapeAttributes>(&node.attributes)) {
@@ -87,7 +89,9 @@ TEST_F(WriteMindirTest, EveryComputingOperatorComesBack) {
   const ValueId less = maker.Node1(OpType::kSub, {sum, active});
   const ValueId rows = maker.Node1(OpType::kReduceSum, {less}, ReduceAttributes{{-1}, true});
   const ValueId all = maker.Node1(OpType::kReduceSum, {less}, ReduceAttributes{});
-  ExpectRoundTrip(maker.Finish({maker.Node1(OpType::kNeg, {less}), rows, all}));
+  const ValueId whole = maker.Node1(OpType::kCast, {less}, CastAttributes{DataType::kInt32});
+  const ValueId again = maker.Node1(OpType::kCast, {whole}, CastAttributes{DataType::kFloat16});
+  ExpectRoundTrip(maker.Finish({maker.Node1(OpType::kNeg, {less}), rows, all, whole, again}));
 }
 
 TEST_F(WriteMindirTest, EveryMovingOperatorComesBack) {

@@ -132,6 +132,22 @@ TEST(OperatorsTest, SumsTakeOneAxisManyOrNone) {
   EXPECT_ERROR(sum().Constant(Float(1)).Constant(Int(1)).Lower(), kInvalidArgument, "axis is no");
 }
 
+TEST(OperatorsTest, CastTakesItsTypeAsOperandOrAttribute) {
+  AttributeProto half;
+  half.set_type(AttributeProto::TENSORS);
+  half.add_tensors()->set_data_type(TensorProto::FLOAT16);
+  const auto cast = [] { return OneOperator("Cast", TensorProto::INT32, {2, 3}).Operand("x"); };
+  const auto result = [](const Result<Graph>& graph) {
+    return graph.ok() ? graph->info(graph->outputs[0]).ToString() : graph.status().message();
+  };
+  EXPECT_EQ(result(cast().Constant(half).Lower()), "float16[2,3]");
+  EXPECT_EQ(result(cast().Constant(Int(30)).Lower()), "bool[2,3]");
+  EXPECT_EQ(result(cast().Attribute("dst_type", half).Lower()), "float16[2,3]");
+  EXPECT_ERROR(cast().Lower(), kInvalidArgument, "(Cast): has no dst_type");
+  EXPECT_ERROR(cast().Operand("x").Lower(), kInvalidArgument, "dst_type: edge x is not constant");
+  EXPECT_ERROR(cast().Constant(Int(48)).Lower(), kUnimplemented, "dst_type 48");
+}
+
 TEST(OperatorsTest, OldTransposeNamesCount) {
   const auto graph = OneOperator("MatMul", TensorProto::FLOAT, {2, 3})
                          .Operand("x")

@@ -123,6 +123,8 @@ FloatTensor Compute(const Node& node, const Inputs& in, const Shape& shape, int6
       return MatMul(node, in, shape);
     case OpType::kNeg:
       return Fill(shape, [&](const Index& at) { return -At(in[0], at); });
+    case OpType::kCast:  // Of whole numbers, which all types have.
+      return in[0];
     case OpType::kReLU:
       return Fill(shape, [&](const Index& at) { return std::max(0.0f, At(in[0], at)); });
     case OpType::kAdd:

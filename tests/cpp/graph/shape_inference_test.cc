@@ -51,6 +51,18 @@ TEST(ShapeInferenceTest, Broadcasting) {
   EXPECT_THAT(Infer(add, {F32({4}), F32({5})}), HasSubstr("do not broadcast"));
 }
 
+TEST(ShapeInferenceTest, CastKeepsTheShape) {
+  const Node node = MakeNode(OpType::kCast, CastAttributes{DataType::kFloat16});
+  EXPECT_EQ(Infer(node, {F32({2, kUnknown})}), "float16[2,?]");
+  EXPECT_EQ(Infer(node, {I64({})}), "float16[]");
+  EXPECT_EQ(Infer(node, {{"x", DataType::kBool, {3}}}), "float16[3]");
+  EXPECT_THAT(Infer(node, {{"x", DataType::kString, {3}}}),
+              HasSubstr("node (Cast): casts string to float16, two types of numbers were wanted"));
+  EXPECT_THAT(Infer(MakeNode(OpType::kCast, CastAttributes{}), {F32({2})}),
+              HasSubstr("casts float32 to unknown"));
+  EXPECT_THAT(Infer(MakeNode(OpType::kCast), {F32({2})}), HasSubstr("attributes are missing"));
+}
+
 TEST(ShapeInferenceTest, BiasAdd) {
   const Node node = MakeNode(OpType::kBiasAdd);
   EXPECT_EQ(Infer(node, {F32({2, 3, 4}), F32({3})}), "float32[2,3,4]");

@@ -100,6 +100,18 @@ TEST(ShardGraphTest, FollowsTheOperandsLayout) {
               ElementsAre("MatMul", "Neg", "AllGather", "Split", "Concat"));
 }
 
+TEST(ShardGraphTest, CastsPieces) {
+  GraphMaker maker;
+  const ValueId x = maker.MatMul(maker.Input("x", {8, 6}), maker.Weight("w", {6, 4}));
+  const ValueId half = maker.Node1(OpType::kCast, {x}, CastAttributes{DataType::kFloat16});
+  const Graph graph = maker.Finish({half});
+  const ShardedGraph sharded = *ShardGraph(graph, {}, 4);
+  const Graph& rank = sharded.ranks[1];
+  EXPECT_THAT(OpNames(rank), ElementsAre("StridedSlice", "MatMul", "Cast", "AllGather"));
+  EXPECT_EQ(rank.info(rank.outputs[0]).ToString(), "float16[8,4]");
+  ExpectSameResults(graph, {}, 4);
+}
+
 TEST(ShardGraphTest, SubGroupsFollowFromTheDeviceMatrix) {
   const ShardedGraph sharded = *ShardGraph(NegatedMatMul(), {{0, {{2, 2}, {2, 1}}}}, 4);
   const Graph& graph = sharded.ranks[3];

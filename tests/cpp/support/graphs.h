@@ -27,6 +27,15 @@ class TestGraph {
                Attributes attributes = {}) {
     return Nodes(op, std::move(inputs), {shape}, std::move(attributes))[0];
   }
+  ValueId Cast(ValueId input, const Shape& shape, DataType to) {
+    const ValueId result = Value(shape, to);
+    graph_.nodes.push_back({OpType::kCast,
+                            "node" + std::to_string(graph_.nodes.size()),
+                            {input},
+                            {result},
+                            CastAttributes{to}});
+    return result;
+  }
   std::vector<ValueId> Nodes(OpType op, std::vector<ValueId> inputs,
                              const std::vector<Shape>& shapes, Attributes attributes = {}) {
     std::vector<ValueId> outputs;

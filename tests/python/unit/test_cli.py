@@ -54,6 +54,15 @@ def test_a_name_that_is_not_the_directory_is_wrong_usage(tmp_path, capsys):
     assert "but the directory is called" in capsys.readouterr().err
 
 
+def test_a_device_of_a_distributed_servable_is_wrong_usage(tmp_path, capsys):
+    (tmp_path / "servable_config.py").write_text(
+        "from pipeserve_native.server import distributed\ndistributed.declare_servable(1, 1)\n"
+    )
+    arguments = ["serve", str(tmp_path), "--rank-table", "t.json", "--device", "ascend"]
+    assert _cli.main(arguments) == 2
+    assert "--device is told to its agents" in capsys.readouterr().err
+
+
 def test_half_a_tls_configuration_is_wrong_usage(tmp_path, capsys):
     assert _cli.main(["serve", str(tmp_path), "--ssl-certificate", "a.crt"]) == 2
     assert "--ssl-private-key" in capsys.readouterr().err

@@ -202,6 +202,9 @@ struct RootInfo {
     (const Tensor* self, const Tensor* other, Tensor* out, uint64_t* size, \
      OpExecutor** executor)) \
   X(aclnnMul, 0, AclCode, PIPESERVE_ASCEND_LAUNCH) \
+  X(aclnnCastGetWorkspaceSize, 0, AclCode, \
+    (const Tensor* self, AclDataType type, Tensor* out, uint64_t* size, OpExecutor** executor)) \
+  X(aclnnCast, 0, AclCode, PIPESERVE_ASCEND_LAUNCH) \
   X(aclnnReduceSumGetWorkspaceSize, 0, AclCode, \
     (const Tensor* self, const IntArray* dims, bool keep_dims, AclDataType type, Tensor* out, \
      uint64_t* size, OpExecutor** executor)) \

@@ -8,10 +8,13 @@ namespace pipeserve::ascend {
 namespace {
 
 // What can be told of a node before there is a device.
-Status CheckNode(const Node&, std::span<const TensorInfo> inputs) {
+Status CheckNode(const Node& node, std::span<const TensorInfo> inputs) {
   for (const TensorInfo& input : inputs) {
     const Status status = ToAclType(input.dtype).status();
     if (!status.ok()) return status.WithContext(input.name);
+  }
+  if (const auto* cast = std::get_if<CastAttributes>(&node.attributes)) {
+    PIPESERVE_RETURN_IF_ERROR(ToAclType(cast->to).status().WithContext(node.name));
   }
   return OkStatus();
 }

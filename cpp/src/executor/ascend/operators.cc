@@ -160,6 +160,13 @@ StepResult MakeRelu(Device& device, const View& x, const View& out) {
   return MakeUnary(device, PIPESERVE_PHASES(device, aclnnRelu), x, out);
 }
 
+StepResult MakeCast(Device& device, const View& x, const View& out) {
+  PIPESERVE_ASSIGN_OR_RETURN(const abi::AclDataType type, ToAclType(out.type));
+  PIPESERVE_ASSIGN_OR_RETURN(Operator::Operands operands, MakeOperands(device, {&x, &out}));
+  abi::Tensor *const in = operands[0], *const to = operands[1];
+  return Make(device, PIPESERVE_PHASES(device, aclnnCast), std::move(operands), in, type, to);
+}
+
 StepResult MakeAdd(Device& device, const View& a, const View& b, const View& out) {
   return MakeScaled(device, PIPESERVE_PHASES(device, aclnnAdd), a, b, out);
 }

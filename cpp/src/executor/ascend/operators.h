@@ -55,6 +55,7 @@ StepResult MakeMatMul(Device& device, const View& a, const View& b, const View& 
                       Precision precision);
 StepResult MakeNeg(Device& device, const View& x, const View& out);
 StepResult MakeRelu(Device& device, const View& x, const View& out);
+StepResult MakeCast(Device& device, const View& x, const View& out);
 StepResult MakeAdd(Device& device, const View& a, const View& b, const View& out);
 StepResult MakeSub(Device& device, const View& a, const View& b, const View& out);
 StepResult MakeMul(Device& device, const View& a, const View& b, const View& out);

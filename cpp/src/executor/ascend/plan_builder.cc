@@ -138,6 +138,8 @@ Status PlanBuilder::AddNode(const Node& node) {
       return unary(&MakeNeg);
     case OpType::kReLU:
       return unary(&MakeRelu);
+    case OpType::kCast:
+      return unary(&MakeCast);
     case OpType::kAdd:
       return binary(&MakeAdd);
     case OpType::kSub:

@@ -59,11 +59,22 @@ Result<abi::AclDataType> ToAclType(DataType type) {
       return abi::AclDataType::kFloat;
     case DataType::kFloat16:
       return abi::AclDataType::kFloat16;
+    case DataType::kFloat64:
+      return abi::AclDataType::kDouble;
     case DataType::kInt32:
       return abi::AclDataType::kInt32;
+    case DataType::kInt64:
+      return abi::AclDataType::kInt64;
+    case DataType::kInt8:
+      return abi::AclDataType::kInt8;
+    case DataType::kUint8:
+      return abi::AclDataType::kUint8;
+    case DataType::kBool:
+      return abi::AclDataType::kBool;
     default:
       return Unimplemented(StrCat("there are no ", DataTypeName(type),
-                                  " on the device, only float32, float16 and int32"));
+                                  " on the device, only float16 to float64, int8, int32, int64, "
+                                  "uint8 and bool"));
   }
 }
 

@@ -25,4 +25,28 @@ inline std::optional<kernels::Element> ElementOf(DataType dtype) {
   }
 }
 
+// Which data types can be cast, from and to.
+inline std::optional<kernels::CastElement> CastElementOf(DataType dtype) {
+  switch (dtype) {
+    case DataType::kBool:
+      return kernels::CastElement::kBool;
+    case DataType::kInt8:
+      return kernels::CastElement::kInt8;
+    case DataType::kUint8:
+      return kernels::CastElement::kUint8;
+    case DataType::kInt32:
+      return kernels::CastElement::kInt32;
+    case DataType::kInt64:
+      return kernels::CastElement::kInt64;
+    case DataType::kFloat16:
+      return kernels::CastElement::kFloat16;
+    case DataType::kFloat32:
+      return kernels::CastElement::kFloat32;
+    case DataType::kFloat64:
+      return kernels::CastElement::kFloat64;
+    default:
+      return std::nullopt;
+  }
+}
+
 }  // namespace pipeserve

@@ -66,6 +66,19 @@ enum class UnaryOp : uint8_t { kNeg, kReLU };
 // `x` and `y` may be the same memory.
 using UnaryKernel = void (*)(const void* x, void* y, int64_t count);
 
+enum class CastElement : uint8_t {
+  kBool,
+  kInt8,
+  kUint8,
+  kInt32,
+  kInt64,
+  kFloat16,
+  kFloat32,
+  kFloat64
+};
+// See CastAttributes. `x` and `y` are different memory.
+using CastKernel = void (*)(const void* x, void* y, int64_t count);
+
 inline constexpr int kMaxRank = 8;
 
 // The result's dimensions and how far an operand moves, in elements, for a step along each: 0
@@ -108,6 +121,7 @@ struct KernelTable {
   UnaryKernel (*unary)(UnaryOp op, Element element);
   BinaryKernel (*binary)(BinaryOp op, Element element);
   SumKernel (*sum)(Element element);
+  CastKernel (*cast)(CastElement from, CastElement to);
 };
 
 // `x` is the source of the first element. `element_size` is 1, 2, 4 or 8.

@@ -28,6 +28,8 @@ bool HasKernel(OpType op, DataType dtype) {
     case OpType::kMul:
     case OpType::kBiasAdd:
       return element.has_value();
+    case OpType::kCast:
+      return CastElementOf(dtype).has_value();
     case OpType::kAllReduce:
       return dtype == DataType::kFloat16 || dtype == DataType::kFloat32 ||
              dtype == DataType::kInt32;
@@ -40,6 +42,13 @@ bool HasKernel(OpType op, DataType dtype) {
       return DataTypeSize(dtype) > 0;
   }
   return false;
+}
+
+Status CheckCast(const Node& node) {
+  const DataType to = std::get<CastAttributes>(node.attributes).to;
+  if (CastElementOf(to).has_value()) return OkStatus();
+  return Unimplemented(
+      StrCat("the CPU executor has no Cast to ", to, ", which node ", node.name, " needs"));
 }
 
 class CopyStep final : public Step {
@@ -80,6 +89,7 @@ std::byte* Frame::Write(const Location& location) const {
 
 Status CheckSupported(const Node& node, std::span<const TensorInfo> inputs) {
   if (node.op == OpType::kMatMul) PIPESERVE_RETURN_IF_ERROR(CheckMatMul(node, inputs));
+  if (node.op == OpType::kCast) PIPESERVE_RETURN_IF_ERROR(CheckCast(node));
   for (const TensorInfo& input : inputs) {
     if (HasKernel(node.op, input.dtype)) continue;
     return Unimplemented(StrCat("the CPU executor has no ", OpTypeName(node.op), " of ",
@@ -105,6 +115,8 @@ Result<std::unique_ptr<Step>> MakeStep(const StepContext& context) {
     case OpType::kMul:
     case OpType::kBiasAdd:
       return MakeBinaryStep(context);
+    case OpType::kCast:
+      return MakeCastStep(context);
     case OpType::kReduceSum:
       return MakeSumStep(context);
     case OpType::kTranspose:

@@ -90,6 +90,7 @@ std::unique_ptr<Step> MakeCopyStep(const Location& from, const Location& to, siz
 Result<std::unique_ptr<Step>> MakeMatMulStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeUnaryStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeBinaryStep(const StepContext& context);
+Result<std::unique_ptr<Step>> MakeCastStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeSumStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeTransposeStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeSliceStep(const StepContext& context);

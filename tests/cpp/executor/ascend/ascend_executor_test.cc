@@ -146,6 +146,31 @@ TEST(AscendExecutorTest, RefusesWhatTheProductCannot) {
                "Ascend310P3 computes a MatMul of float32 in float16 only");
 }
 
+TEST(AscendExecutorTest, CastsWhatOtherOperatorsDoNotTake) {
+  const SimulatedRuntime runtime("mode=lazy");
+  TestGraph graph;  // Pixels as numbers that a MatMul takes.
+  const ValueId pixels = graph.Input({1, 3}, DataType::kUint8);
+  const ValueId w = graph.Constant(Tensor::Of<float>({3, 1}, {1, 10, 100}));
+  const ValueId x = graph.Cast(pixels, {1, 3}, DataType::kFloat32);
+  const ValueId y = graph.Node(OpType::kMatMul, {x, w}, {1, 1}, MatMulAttributes{});
+  const auto executor = Load(One(graph.Return({graph.Cast(y, {1, 1}, DataType::kInt64), y})));
+  ASSERT_OK(executor);
+  const std::vector<Tensor> inputs = {Tensor::Of<uint8_t>({1, 3}, {255, 2, 3})};
+  std::vector<Tensor> outputs;
+  ASSERT_OK((*executor)->Run(0, inputs, {}, &outputs));
+  EXPECT_EQ(outputs[0].ToString(), "int64[1,1]");
+  EXPECT_EQ(*outputs[0].data_as<int64_t>(), 575);
+  EXPECT_EQ(Floats(outputs[1]), (std::vector<float>{575}));
+}
+
+TEST(AscendExecutorTest, RefusesATypeThatIsNotOnTheDevice) {
+  const SimulatedRuntime runtime;
+  TestGraph graph;
+  const ValueId x = graph.Input({2});
+  EXPECT_ERROR(Load(One(graph.Return({graph.Cast(x, {2}, DataType::kUint32)}))), kUnimplemented,
+               "node0: there are no uint32 on the device");
+}
+
 TEST(AscendExecutorTest, RefusesADeviceThatIsNotThere) {
   const SimulatedRuntime runtime("devices=2");
   AscendExecutorOptions options = Simulated();

@@ -6,9 +6,11 @@
 #define EIGEN_DONT_PARALLELIZE
 #include <Eigen/Core>
 
+#include "executor/cpu/isa/cast.h"
 #include "executor/cpu/isa/elementwise.h"
 #include "executor/cpu/isa/matmul.h"
 #include "executor/cpu/isa/sum.h"
 #include "executor/cpu/kernel_choice.h"
 
-#define PIPESERVE_KERNEL_TABLE(isa) {isa, SelectMatMul, SelectUnary, SelectBinary, SelectSum}
+#define PIPESERVE_KERNEL_TABLE(isa) \
+  {isa, SelectMatMul, SelectUnary, SelectBinary, SelectSum, SelectCast}

@@ -154,6 +154,25 @@ TEST_F(SimulatorOperatorTest, ReduceSum) {
   EXPECT_THAT(sum({}, {}, false, 1), ElementsAre(21));
 }
 
+TEST_F(SimulatorOperatorTest, CastConverts) {
+  const auto cast = [&](abi::Tensor* from, AclDataType type, void* out) {
+    return RunOperator(acl.aclnnCastGetWorkspaceSize, acl.aclnnCast, from, type,
+                       NewTensor(out, {3}, type));
+  };
+  void* const out = NewBlock(24);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(cast(NewTensor(Upload({-1.9F, 3e9F, nan}), {3}), AclDataType::kInt32, out), 0);
+  EXPECT_THAT(DownloadAs<int32_t>(out, 3), ElementsAre(-1, std::numeric_limits<int32_t>::max(), 0));
+  EXPECT_EQ(cast(NewTensor(Upload({2049, 2051, 1e6F}), {3}), AclDataType::kFloat16, out), 0);
+  EXPECT_THAT(DownloadAs<uint16_t>(out, 3), ElementsAre(0x6800, 0x6802, 0x7C00));
+  abi::Tensor* const bytes = NewTensor(UploadAs<uint8_t>({0, 200, 255}), {3}, AclDataType::kUint8);
+  EXPECT_EQ(cast(bytes, AclDataType::kFloat, out), 0);
+  EXPECT_THAT(Download(out, 3), ElementsAre(0, 200, 255));
+  EXPECT_EQ(cast(bytes, AclDataType::kBool, out), 0);
+  EXPECT_THAT(DownloadAs<uint8_t>(out, 3), ElementsAre(0, 1, 1));
+  ExpectNothingBroken();
+}
+
 TEST_F(SimulatorOperatorTest, InplaceCopyConvertsAndBroadcasts) {
   void* const to = NewBlock(16);
   abi::Tensor* const from = NewTensor(UploadAs<int32_t>({1, 2}), {2}, AclDataType::kInt32);
