@@ -1,7 +1,7 @@
-"""Servables of this process whose graphs run on an Ascend device.
+"""Servables on an Ascend device that are not declared as distributed.
 
-The runtime of Ascend must be initialised in a process that neither forks nor serves, so this one
-starts an agent for each of them: a group of one rank. It ends with the servable or this process.
+The runtime of Ascend must not be in a process that forks, so the process that serves starts an
+agent for each of them: a group of one rank. It ends with the servable or with that process.
 """
 
 from __future__ import annotations
@@ -9,15 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from pipeserve_native import _core, _launcher
+from pipeserve_native import _launcher
 from pipeserve_native._errors import InvalidArgumentError, NotFoundError, UnimplementedError
-from pipeserve_native._registry import LocalDeclaration, Registry
-
-_LOOPBACK = "127.0.0.1:0"
-_READY_SECONDS = 60.0  # From an agent that has loaded its graphs to the group of it.
-# The agent itself gives a call up after 30 s. This is for one that hangs, behind the calls of
-# others that may take as long.
-_CALL_SECONDS = 300.0
+from pipeserve_native._registry import LocalDeclaration
 
 _OM = ".om"
 _PRECISION_MODE = "acl_option.precision_mode"
@@ -41,10 +35,11 @@ def is_chosen(declaration: LocalDeclaration, device_type: str) -> bool:
     return device == "ascend" or declaration.model_format == "om"
 
 
-def _check_device(registry: Registry, device_ids: Sequence[int]) -> int:
+def the_device(device_ids: Sequence[int]) -> int:
+    """The one on which a servable runs."""
     if len(device_ids) != 1:
         raise UnimplementedError(
-            f"Servable {registry.name} is to run on {len(device_ids)} Ascend devices "
+            f"the servable is to run on {len(device_ids)} Ascend devices "
             f"({', '.join(map(str, device_ids))}), a servable runs on one: start a server for each"
         )
     return device_ids[0]
@@ -81,53 +76,23 @@ def _precision(declaration: LocalDeclaration) -> str:
     return _PRECISIONS[mode]
 
 
-def load(
-    server: _core.Server,
-    registry: Registry,
-    spec: _core.ServableSpec,
-    files: list[str],
-    *,
-    device_ids: Sequence[int],
-    key: bytes | None,
-    mode: str,
-    max_inflight: int,
-) -> None:
-    """Starts the agent; returns when the servable can be called.
-
-    ``registry`` has the agent until ``registry.end()``.
-    """
-    declaration, binding = registry.declaration, registry.binding
-    assert isinstance(declaration, LocalDeclaration) and binding is not None
-    device_id = _check_device(registry, device_ids)
+def agent_request(
+    declaration: LocalDeclaration, files: list[str], key: bytes | None, mode: str
+) -> _launcher.Request:
+    """What the launcher of the agent is asked for, but for where the server is."""
     _check_files(declaration, files, key)
-    precision = _precision(declaration)
-    address = server.start_distributed(
-        spec,
-        rank_size=1,
-        stage_size=1,
-        rank_table_file="",
-        address=_LOOPBACK,
-        call_timeout=_CALL_SECONDS,
-        lane=_core.LaneKind.AUTO,
-        wait_for_all=False,
-        max_inflight=max_inflight,
+    return _launcher.Request(
+        distributed_address="",
+        model_files=[files],
+        group_config_files=None,
+        agent_start_port=0,
+        agent_ip=None,
+        rank_start=None,
+        key=key,
+        mode=mode,
+        threads=None,
+        collectives="auto",
+        device="ascend",
+        precision=_precision(declaration),
+        deterministic=False,
     )
-    registry.agents = _launcher.start_own_agent(
-        _launcher.Request(
-            distributed_address=address,
-            model_files=[files],
-            group_config_files=None,
-            agent_start_port=0,
-            agent_ip=None,
-            rank_start=None,
-            key=key,
-            mode=mode,
-            threads=None,
-            collectives="auto",
-            device="ascend",
-            precision=precision,
-            deterministic=False,
-        ),
-        device_id,
-    )
-    server.wait_ready(registry.name, binding.version, _READY_SECONDS)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pipeserve_native import _core
+from pipeserve_native import _core, _launcher
 from pipeserve_native._errors import FailedPreconditionError
 from pipeserve_native._registry import (
     Binding,
@@ -21,6 +21,11 @@ LANES = {
     "grpc": _core.LaneKind.GRPC,
 }
 WAITS = ("last", "all")
+
+_READY_SECONDS = 60.0  # From an agent that has loaded its graphs to the group of it.
+# An agent gives a call on its device up after 30 s. This is for one that hangs, behind the calls of
+# others that may take as long.
+_ASCEND_CALL_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,20 +67,12 @@ def load_local(
             f"Servable {registry.name} is declared as distributed, start it with "
             "distributed.start_servable"
         )
-    on_ascend = _ascend.is_chosen(declaration, options.device_type)
     files = [os.path.join(folder, file) for file in declaration.servable_file]
+    on_ascend = _ascend.is_chosen(declaration, options.device_type)
     registry.binding = Binding(server, version)  # Before anybody can call it.
     if on_ascend:
-        _ascend.load(
-            server,
-            registry,
-            spec,
-            files,
-            device_ids=options.device_ids,
-            key=options.dec_key,
-            mode=options.dec_mode,
-            max_inflight=options.max_inflight or 0,
-        )
+        registry.agents = _start_on_ascend(server, spec, declaration, files, options)
+        server.wait_ready(registry.name, version, _READY_SECONDS)
         return
     server.load_local(
         spec,
@@ -85,6 +82,26 @@ def load_local(
         threads=options.threads,
         max_inflight=options.max_inflight or 0,
     )
+
+
+def _start_on_ascend(
+    server: _core.Server,
+    spec: _core.ServableSpec,
+    declaration: LocalDeclaration,
+    files: list[str],
+    options: LocalOptions,
+) -> _launcher.Agents:
+    """Starts a group of one rank, and its agent; returns when that has loaded its graphs."""
+    device_id = _ascend.the_device(options.device_ids)
+    request = _ascend.agent_request(declaration, files, options.dec_key, options.dec_mode)
+    group = GroupOptions(
+        rank_table_file="",
+        address="127.0.0.1:0",
+        call_timeout=_ASCEND_CALL_SECONDS,
+        max_inflight=options.max_inflight,
+    )
+    address = _start_group(server, spec, group, rank_size=1, stage_size=1)
+    return _launcher.start_own_agent(replace(request, distributed_address=address), device_id)
 
 
 def open_group(
@@ -99,10 +116,23 @@ def open_group(
             "start_servables"
         )
     registry.binding = Binding(server, version)
-    address = server.start_distributed(
+    ranks, stages = declaration.rank_size, declaration.stage_size
+    return _start_group(server, spec, options, rank_size=ranks, stage_size=stages), ranks
+
+
+def _start_group(
+    server: _core.Server,
+    spec: _core.ServableSpec,
+    options: GroupOptions,
+    *,
+    rank_size: int,
+    stage_size: int,
+) -> str:
+    """Opens the door of the agents; its address."""
+    return server.start_distributed(
         spec,
-        rank_size=declaration.rank_size,
-        stage_size=declaration.stage_size,
+        rank_size=rank_size,
+        stage_size=stage_size,
         rank_table_file=options.rank_table_file,
         address=options.address,
         call_timeout=options.call_timeout,
@@ -110,4 +140,3 @@ def open_group(
         wait_for_all=options.wait == "all",
         max_inflight=options.max_inflight or 0,
     )
-    return address, declaration.rank_size
