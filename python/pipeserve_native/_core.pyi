@@ -361,6 +361,14 @@ class GraphBuilder:
             collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
         ],
     ) -> int: ...
+    def cast(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        dtype: np.dtype[typing.Any],
+        strategy: collections.abc.Sequence[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ],
+    ) -> int: ...
     def concat(
         self,
         parts: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
