@@ -37,7 +37,7 @@ def test_what_is_out_of_range_becomes_the_nearest_integer(tmp_path):
 def test_types_that_cannot_be(tmp_path):
     graph = export.Graph("cast")
     x = graph.input("x", (2,), np.float32)
-    with pytest.raises(InvalidArgumentError, match="casts float32 to string"):
+    with pytest.raises(InvalidArgumentError, match="Unknown data type <U0"):
         graph.cast(x, np.str_)
     graph.output(graph.cast(x, np.uint32))
     graph.save(tmp_path / "cast.mindir")
