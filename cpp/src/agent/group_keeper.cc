@@ -46,6 +46,7 @@ GroupKeeper::GroupKeeper(const AgentHubOptions& options)
              .with_batch_dim = options.with_batch_dim,
              .without_batch_dim_inputs = options.without_batch_dim_inputs},
       call_timeout_(options.call_timeout),
+      failover_timeout_(options.failover_timeout),
       lane_(options.lane),
       wait_for_all_(options.wait_for_all),
       state_(shape_.rank_size, LastEpochOfEarlierServers()),
@@ -171,6 +172,7 @@ void GroupKeeper::MakeGroup() {
                          .signatures = std::move(signatures),
                          .call_timeout = call_timeout_,
                          .wait_for_all = wait_for_all_});
+  executor_ = std::make_shared<FailoverGroup>(group_, failover_timeout_);
 }
 
 void GroupKeeper::GroupReady(int rank, uint64_t epoch, const Status& shares_memory) {
@@ -223,7 +225,9 @@ void GroupKeeper::GroupFailed(int rank, uint64_t epoch, const std::string& messa
       Unavailable(StrCat(servable_name_, ": rank ", rank, " could not join its peers: ", message));
   {
     MutexLock lock(mutex_);
-    EndEpoch(epoch, state_.EndEpoch(epoch), reason);
+    const std::vector<int> leaving = state_.EndEpoch(epoch);
+    if (leaving.empty()) return;  // An epoch that is over already.
+    EndEpoch(epoch, leaving, reason);
   }
   Log(LogLevel::kWarning, "group failed to form",
       {{"servable", servable_name_}, {"epoch", std::to_string(epoch)}, {"reason", message}});
@@ -272,7 +276,7 @@ Result<std::shared_ptr<Executor>> GroupKeeper::WaitReady(Deadline deadline) {
   MutexLock lock(mutex_);
   while (true) {
     if (stopped_) return Cancelled("Worker or Agents has stopped");
-    if (group_ != nullptr && group_->ready()) return std::shared_ptr<Executor>(group_);
+    if (group_ != nullptr && group_->ready()) return std::shared_ptr<Executor>(executor_);
     if (failure_.has_value()) {
       return FailedPrecondition(
           StrCat("Failed to starting all agents, maybe some error reported: ", *failure_));
@@ -291,6 +295,11 @@ bool GroupKeeper::ready() const {
   return group_ != nullptr && group_->ready();
 }
 
+bool GroupKeeper::available() const {
+  MutexLock lock(mutex_);
+  return executor_ != nullptr && executor_->available();
+}
+
 void GroupKeeper::Stop(const std::string& reason) {
   {
     MutexLock lock(mutex_);
@@ -298,8 +307,7 @@ void GroupKeeper::Stop(const std::string& reason) {
     for (const Seat& seat : seats_) {
       if (seat.link != nullptr) seat.link->Exit(reason);
     }
-    if (group_ != nullptr)
-      group_->EndEpoch(state_.epoch(), Unavailable(StrCat(servable_name_, ": ", reason)));
+    if (group_ != nullptr) group_->Stop(Unavailable(StrCat(servable_name_, ": ", reason)));
   }
   changed_.NotifyAll();
 }

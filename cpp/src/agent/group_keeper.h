@@ -9,6 +9,7 @@
 
 #include "agent/agent_hub.h"
 #include "agent/agent_link.h"
+#include "agent/failover_group.h"
 #include "agent/group_check.h"
 #include "agent/group_state.h"
 #include "agent/remote_group.h"
@@ -52,6 +53,7 @@ class GroupKeeper {
 
   Result<std::shared_ptr<Executor>> WaitReady(Deadline deadline);
   bool ready() const;
+  bool available() const;
   // Tells the agents to exit and refuses new ones. Idempotent.
   void Stop(const std::string& reason);
 
@@ -77,6 +79,7 @@ class GroupKeeper {
   const std::string servable_name_;
   const GroupShape shape_;
   const Duration call_timeout_;
+  const Duration failover_timeout_;
   const LaneKind lane_;
   const bool wait_for_all_;
 
@@ -87,6 +90,7 @@ class GroupKeeper {
   std::vector<Seat> seats_ GUARDED_BY(mutex_);
   // Made when the first group forms; from then on the agents' signatures are settled.
   std::shared_ptr<RemoteGroup> group_ GUARDED_BY(mutex_);
+  std::shared_ptr<FailoverGroup> executor_ GUARDED_BY(mutex_);  // What callers have of it.
   std::shared_ptr<ShmSpace> space_ GUARDED_BY(mutex_);  // Of the epoch; null without.
   Status no_memory_ GUARDED_BY(mutex_);  // Why a rank of the epoch does not share it.
   std::optional<std::string> failure_ GUARDED_BY(mutex_);  // Until a group is ready.

@@ -30,6 +30,8 @@ struct CallContext {
   // Where outputs are wanted, in their order; none: nowhere in particular. An executor that can
   // computes an output in the place of its size and returns that buffer; else it leaves it alone.
   std::span<const Buffer> places = {};
+  // False: the call is not made a second time when a group of agents is lost under it.
+  bool replayable = true;
   // False: nobody reads the outputs, which may be left out. What other ranks need of this one is
   // done all the same.
   bool outputs_wanted = true;

@@ -6,7 +6,10 @@ namespace pipeserve {
 
 RequestArena::RequestArena(RequestInfo info, std::vector<Instance> inputs, Done done)
     : given_up_(std::make_shared<CancelToken>()),
-      context_{info.deadline, info.id, given_up_},
+      context_{.deadline = info.deadline,
+               .request_id = info.id,
+               .cancelled = given_up_,
+               .replayable = info.replayable},
       instance_count_(inputs.size()),
       account_(info.account != nullptr ? std::move(info.account) : std::make_shared<ByteAccount>()),
       inputs_(std::move(inputs)),

@@ -29,6 +29,7 @@ struct RequestInfo {
   Admission::Ticket ticket = {};
   // Counts the request's tensors. Null: the request makes its own account.
   std::shared_ptr<ByteAccount> account = nullptr;
+  bool replayable = true;  // See PipelineSpec.
 };
 
 // A request is answered once, by whoever claims it first: the runner with results, or whoever finds

@@ -117,15 +117,17 @@ class Servable::Impl {
     Signature signature;
     const Callable* callable;
     Duration timeout;
+    bool replayable;
   };
 
   template <typename Spec>
-  void AddEntry(const Spec& spec, const Callable& callable) {
-    entries_.emplace(spec.name,
-                     Entry{{spec.input_names, spec.output_names}, &callable, spec.timeout});
+  void AddEntry(const Spec& spec, const Callable& callable, bool replayable) {
+    entries_.emplace(
+        spec.name,
+        Entry{{spec.input_names, spec.output_names}, &callable, spec.timeout, replayable});
   }
 
-  // Null when there is none. What it finds sets the deadline of `info`, too.
+  // Null when there is none. What it finds sets the deadline of `info`, and what may be repeated.
   const Callable* FindEntry(const std::string& name, RequestInfo* info) const;
   Result<const Method*> FindMethod(const std::string& name,
                                    std::span<const Instance> instances) const;
@@ -163,10 +165,11 @@ Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, Batc
         OutputOrigin{keeping_servable_, StrCat(spec_.name, ".", method.name)});
     const auto added =
         methods_.try_emplace(method.name, spec_.name, method, layout_, *executor_, origin);
-    if (spec_.pipelines.empty()) AddEntry(method, added.first->second.runner);
+    if (spec_.pipelines.empty()) AddEntry(method, added.first->second.runner, true);
   }
   for (const PipelineSpec& pipeline : spec_.pipelines) {
-    AddEntry(pipeline, pipelines_.try_emplace(pipeline.name, pipeline).first->second);
+    AddEntry(pipeline, pipelines_.try_emplace(pipeline.name, pipeline).first->second,
+             pipeline.replayable);
   }
 }
 
@@ -209,6 +212,7 @@ const Callable* Servable::Impl::FindEntry(const std::string& name, RequestInfo* 
   const auto found = entries_.find(name);
   if (found == entries_.end()) return nullptr;
   const Entry& entry = found->second;
+  info->replayable = entry.replayable;
   if (entry.timeout > Duration::zero()) {
     info->deadline = Earlier(info->deadline, Deadline::After(entry.timeout, timer_.clock()));
   }

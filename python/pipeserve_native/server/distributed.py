@@ -66,6 +66,10 @@ def start_servable(
     wait_agents_time_in_seconds: int = 0,
     *,
     call_timeout_in_seconds: float = 10.0,
+    heartbeat_in_seconds: float = 1.0,
+    dead_after_in_seconds: float = 3.0,
+    failover_timeout_in_seconds: float = 30.0,
+    on_agent_failure: str = "restart",
     lane: str = "auto",
     wait: str = "last",
     max_inflight: int | None = None,
@@ -87,6 +91,16 @@ def start_servable(
         wait_agents_time_in_seconds: 0 waits for ever.
         call_timeout_in_seconds: For one graph call on all ranks. A longer one fails, and the agents
             form a new group.
+        heartbeat_in_seconds: How often a silent agent is asked for a sign of life, 0.01 and up.
+        dead_after_in_seconds: An agent that gives none for so long is lost, like one whose
+            connection breaks. More than ``heartbeat_in_seconds``.
+        failover_timeout_in_seconds: Graph calls that lose an agent, or find one missing, wait so
+            long for all to be back and are then made again, unless the request's deadline comes
+            before; 0: they raise UnavailableError at once. See ``replayable`` of
+            ``register_pipeline``.
+        on_agent_failure: "restart" goes on without the lost agent until its launcher has started it
+            again. "stop" ends the whole server as soon as an agent is lost, as MindSpore Serving
+            does.
         lane: How graph calls travel to the agents. "auto" shares memory with those of this host and
             takes gRPC to the others; "shm" and "grpc" force one, and "shm" fails where memory
             cannot be shared.
@@ -115,6 +129,18 @@ def start_servable(
     _checks.check_int("wait_agents_time_in_seconds", wait_agents_time_in_seconds, 0)
     if not call_timeout_in_seconds > 0:
         raise InvalidArgumentError("Parameter 'call_timeout_in_seconds' should be > 0")
+    if not heartbeat_in_seconds >= 0.01:
+        raise InvalidArgumentError("Parameter 'heartbeat_in_seconds' should be >= 0.01")
+    if not heartbeat_in_seconds < dead_after_in_seconds <= 86_400:
+        raise InvalidArgumentError(
+            "Parameter 'dead_after_in_seconds' should be more than 'heartbeat_in_seconds', and at "
+            "most a day"
+        )
+    if not 0 <= failover_timeout_in_seconds <= 86_400:
+        raise InvalidArgumentError(
+            "Parameter 'failover_timeout_in_seconds' should be in range [0, 86400]"
+        )
+    _checks.check_choice("on_agent_failure", on_agent_failure, _checks.AGENT_FAILURES)
     _checks.check_choice("lane", lane, tuple(_loading.LANES))
     _checks.check_choice("wait", wait, _loading.WAITS)
     _checks.check_inflight(max_inflight)
@@ -123,6 +149,10 @@ def start_servable(
         rank_table_file=script_path(rank_table_json_file),
         address=distributed_address,
         call_timeout=call_timeout_in_seconds,
+        heartbeat=heartbeat_in_seconds,
+        dead_after=dead_after_in_seconds,
+        failover_timeout=failover_timeout_in_seconds,
+        on_agent_lost=STATE.stop_soon if on_agent_failure == "stop" else None,
         lane=lane,
         wait=wait,
         max_inflight=max_inflight,
