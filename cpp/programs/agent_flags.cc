@@ -38,8 +38,12 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --key-fd N           read the decryption key, raw, from this descriptor
   --dec-mode MODE      AES-GCM (default) or AES-CBC
   --launcher-fd N      exit when this descriptor reaches its end
-  --status-fd N        write one line of JSON here: {"state":"ready"}, or "failed" and "error"
+  --status-fd N        write lines of JSON here: {"state":"ready"}, or "failed" and "error"; after
+                       "ready", "alive" at every heartbeat
+  --heartbeat-ms N     milliseconds between two of them (default: 1000)
   --help, --version
+
+exit codes: 0 the server or the launcher said so; 1 failure; 2 wrong usage; 4 no server for 60 s
 )";
 
 namespace {
@@ -62,6 +66,7 @@ enum Flag : int {
   kDecMode,
   kLauncherFd,
   kStatusFd,
+  kHeartbeatMs,
   kHelp,
   kVersion,
 };
@@ -84,6 +89,7 @@ constexpr option kOptions[] = {
     {"dec-mode", required_argument, nullptr, kDecMode},
     {"launcher-fd", required_argument, nullptr, kLauncherFd},
     {"status-fd", required_argument, nullptr, kStatusFd},
+    {"heartbeat-ms", required_argument, nullptr, kHeartbeatMs},
     {"help", no_argument, nullptr, kHelp},
     {"version", no_argument, nullptr, kVersion},
     {nullptr, 0, nullptr, 0},
@@ -178,6 +184,8 @@ Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
       return ParseNumber("--launcher-fd", value, 0, &flags->launcher_fd);
     case kStatusFd:
       return ParseNumber("--status-fd", value, 0, &flags->status_fd);
+    case kHeartbeatMs:
+      return ParseNumber("--heartbeat-ms", value, 1, &flags->heartbeat_ms);
     case kHelp:
       flags->help = true;
       return OkStatus();

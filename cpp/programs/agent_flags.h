@@ -29,6 +29,7 @@ struct AgentFlags {
   Collectives collectives = Collectives::kAuto;
   int launcher_fd = -1;
   int status_fd = -1;
+  int heartbeat_ms = 1'000;
   int key_fd = -1;
   DecryptMode dec_mode = DecryptMode::kAesGcm;
 };

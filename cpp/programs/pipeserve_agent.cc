@@ -1,10 +1,12 @@
 // pipeserve-agent: the process of one rank.
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -29,17 +31,30 @@ namespace {
 
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
+constexpr int kExitNoServer = 4;
 constexpr size_t kMaxKeyBytes = 32;
 
-// Tells the launcher, if there is one, how starting went. Only the first word counts.
+// Tells the launcher, if there is one, how starting went, and then that this process lives.
+// Thread-safe.
 class StatusLine {
  public:
   explicit StatusLine(int fd) : fd_(fd) {}
 
-  void Ready() { Write({{"state", "ready"}}); }
+  void Ready() {
+    Write({{"state", "ready"}});
+    // A launcher that does not read must not hold up the agent.
+    if (fd_ >= 0) ::fcntl(fd_, F_SETFL, ::fcntl(fd_, F_GETFL) | O_NONBLOCK);
+    ready_ = true;
+  }
   void Failed(const std::string& error) { Write({{"state", "failed"}, {"error", error}}); }
+  // Says nothing before Ready().
+  void Alive() {
+    if (ready_) Write({{"state", "alive"}});
+  }
 
  private:
+  // A line is shorter than what a pipe takes as a whole (PIPE_BUF), except for errors, which come
+  // when nobody else writes.
   void Write(const nlohmann::json& line) {
     if (fd_ < 0) return;
     using Json = nlohmann::json;
@@ -47,14 +62,13 @@ class StatusLine {
     for (size_t done = 0; done < text.size();) {
       const ssize_t count = ::write(fd_, text.data() + done, text.size() - done);
       if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) break;  // The launcher does not listen any more.
+      if (count <= 0) return;  // The launcher does not listen any more.
       done += static_cast<size_t>(count);
     }
-    ::close(fd_);
-    fd_ = -1;
   }
 
-  int fd_;
+  const int fd_;
+  std::atomic<bool> ready_{false};
 };
 
 Result<std::string> ReadKey(int fd) {
@@ -104,12 +118,19 @@ Result<std::unique_ptr<RankExecutor>> LoadExecutor(const AgentFlags& flags) {
 }
 
 // Waits for a signal or the launcher's end and stops the session; ends when `done_fd` is readable.
-void WatchForEnd(int signal_fd, int launcher_fd, int done_fd, AgentSession* session) {
+// Gives the launcher a sign of life meanwhile.
+void WatchForEnd(int signal_fd, int launcher_fd, int done_fd, int heartbeat_ms,
+                 StatusLine* status_line, AgentSession* session) {
   std::array<pollfd, 3> fds = {{{.fd = signal_fd, .events = POLLIN, .revents = 0},
                                 {.fd = launcher_fd, .events = POLLIN, .revents = 0},
                                 {.fd = done_fd, .events = POLLIN, .revents = 0}}};
   while (true) {
-    if (::poll(fds.data(), fds.size(), -1) < 0) continue;  // EINTR.
+    const int events = ::poll(fds.data(), fds.size(), heartbeat_ms);
+    if (events < 0) continue;  // EINTR.
+    if (events == 0) {
+      status_line->Alive();
+      continue;
+    }
     if (fds[2].revents != 0) return;
     if (fds[0].revents != 0) return session->Stop("the agent was told to stop by a signal");
     if (fds[1].revents == 0) continue;
@@ -121,7 +142,7 @@ void WatchForEnd(int signal_fd, int launcher_fd, int done_fd, AgentSession* sess
   }
 }
 
-Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
+Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line, int* exit_code) {
   PIPESERVE_ASSIGN_OR_RETURN(const std::unique_ptr<RankExecutor> executor, LoadExecutor(flags));
   PIPESERVE_ASSIGN_OR_RETURN(const SocketListener listener, SocketListener::Open(flags.listen));
   const auto join_peers = [&](uint64_t epoch, std::span<const std::string> peers,
@@ -144,8 +165,11 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
                         .on_connected = [&] { status_line->Ready(); }});
   const int done_fd = ::eventfd(0, EFD_CLOEXEC);
   if (done_fd < 0) return Internal(StrCat("eventfd: ", std::strerror(errno)));
-  std::jthread watcher([&] { WatchForEnd(signal_fd, flags.launcher_fd, done_fd, &session); });
+  std::jthread watcher([&] {
+    WatchForEnd(signal_fd, flags.launcher_fd, done_fd, flags.heartbeat_ms, status_line, &session);
+  });
   const Status status = session.Run();
+  if (status.code() == StatusCode::kUnavailable) *exit_code = kExitNoServer;
   eventfd_write(done_fd, 1);
   watcher.join();
   ::close(done_fd);
@@ -176,11 +200,12 @@ int Main(int argc, char** argv) {
   TuneMallocForServing();
   SetLogSink([](const LogEvent& event) { std::cerr << FormatLogEvent(event) + "\n"; });
   StatusLine status_line(flags->status_fd);
-  const Status status = Serve(*flags, OpenSignals(), &status_line);
+  int exit_code = kExitFailure;
+  const Status status = Serve(*flags, OpenSignals(), &status_line, &exit_code);
   if (status.ok()) return 0;
   std::cerr << StrCat("pipeserve-agent: rank ", flags->rank, ": ", status.message(), "\n");
   status_line.Failed(status.message());
-  return kExitFailure;
+  return exit_code;
 }
 
 }  // namespace

@@ -28,7 +28,6 @@ _logger = logging.getLogger("pipeserve_native")
 
 _TERMINATE_SECONDS = 10.0
 _CASCADE_SECONDS = 3.0
-_MISSED_BEATS = 3
 _READ_SIZE = 65_536
 
 _EXIT_DONE = 0
@@ -55,6 +54,7 @@ class Supervision:
     on_failure: OnFailure = OnFailure.RESTART
     max_restarts: int | None = 10
     heartbeat: float = 1.0
+    dead_after: float = 3.0
     give_up: Callable[[str], None]
     """Called once, with the reason, when no agent is started again."""
 
@@ -86,6 +86,8 @@ class _Process:
         self.error: str | None = None
         """What it said when it could not start."""
         self.missed_beats = 0
+        self.speaks = True
+        """Whether its end of the pipe is open."""
         self._line = b""
 
     @property
@@ -93,15 +95,14 @@ class _Process:
         """Of the process."""
         return self._process.pid
 
-    def read_status(self) -> bool:
-        """Takes what it has said since the last time. False: it has closed its pipe."""
+    def read_status(self) -> None:
+        """Takes what it has said since the last time."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.status_fd, _READ_SIZE):
                 *lines, self._line = (self._line + data).split(b"\n")
                 for line in lines:
                     self._take(json.loads(line))
-            return False
-        return True
+            self.speaks = False
 
     def _take(self, status: dict[str, str]) -> None:
         self.missed_beats = 0
@@ -183,6 +184,7 @@ class Agents:
             _Seat(index, rank, command, supervision.max_restarts)
             for index, (rank, command) in enumerate(commands.items())
         ]
+        self._next_beat = time.monotonic() + supervision.heartbeat
         self._wake_read, self._wake_write = os.pipe()
         self._stop_lock = threading.Lock()
         self._watcher: threading.Thread | None = None
@@ -213,12 +215,12 @@ class Agents:
     def _has_started(self, seat: _Seat) -> bool:
         process = seat.process
         assert process is not None
-        speaks = process.read_status()
+        process.read_status()
         if process.error is not None:
             raise FailedPreconditionError(
                 f"Fail to start agents, rank {seat.rank}: {process.error}"
             )
-        if process.ready_since is None and not speaks:
+        if process.ready_since is None and not process.speaks:
             raise FailedPreconditionError(
                 f"Fail to start agents because of death of one agent, rank {seat.rank}"
             )
@@ -249,36 +251,39 @@ class Agents:
             self.stop()
 
     def _watch_once(self) -> bool:
-        """One turn of the watch, which lasts at most a heartbeat. False: all agents are to end."""
-        with self._stop_lock:
-            seats = list(self._seats)
-        running = [(seat, seat.process) for seat in seats if seat.process is not None]
-        fds = [self._wake_read]
-        for _, process in running:
-            fds += [process.status_fd, process.exit_fd]
-        began = time.monotonic()
-        ready = _poll(fds, self._patience(seats, began))
+        """One turn of the watch. False: all agents are to end."""
+        running = [(seat, seat.process) for seat in self._seats if seat.process is not None]
+        fds = [self._wake_read, *(process.exit_fd for _, process in running)]
+        fds += [process.status_fd for _, process in running if process.speaks]
+        due = [seat.due for seat in self._seats if seat.process is None]
+        ready = _poll(fds, min([self._next_beat, *due]) - time.monotonic())
         if self._wake_read in ready:
             return False
-        whole_beat = time.monotonic() - began >= self._supervision.heartbeat
+        beat = self._take_beat()
         for seat, process in running:
             if process.exit_fd in ready:
                 if not self._on_exit(seat, process):
                     return False
             else:
-                self._look_after(seat, process, whole_beat)
-        return self._start_due(seats)
+                self._look_after(seat, process, beat)
+        self._start_due()
+        return True
 
-    def _patience(self, seats: Sequence[_Seat], now: float) -> float:
-        due = [seat.due - now for seat in seats if seat.process is None]
-        return min([self._supervision.heartbeat, *due])
+    def _take_beat(self) -> bool:
+        """Whether a heartbeat has passed. One at a time, whatever this process has slept through:
+        agents that were stopped with it have missed nothing."""
+        now = time.monotonic()
+        if now < self._next_beat:
+            return False
+        self._next_beat = now + self._supervision.heartbeat
+        return True
 
-    def _look_after(self, seat: _Seat, process: _Process, whole_beat: bool) -> None:
+    def _look_after(self, seat: _Seat, process: _Process, beat: bool) -> None:
         """Ends a process that is there but does nothing: a stopped one, say."""
-        if whole_beat and process.ready_since is not None:
+        if beat and process.ready_since is not None:
             process.missed_beats += 1  # Before reading: what it has said since counts.
         process.read_status()
-        if process.missed_beats > _MISSED_BEATS:
+        if process.missed_beats * self._supervision.heartbeat > self._supervision.dead_after:
             _logger.warning(
                 "agent of rank %d gives no sign of life, killing process %d",
                 seat.rank,
@@ -328,15 +333,10 @@ class Agents:
         )
         return True
 
-    def _start_due(self, seats: Sequence[_Seat]) -> bool:
-        for seat in seats:
-            if seat.process is not None or seat.due > time.monotonic():
-                continue
-            with self._stop_lock:
-                if not self._seats:
-                    return False  # Stopped meanwhile.
+    def _start_due(self) -> None:
+        for seat in self._seats:
+            if seat.process is None and seat.due <= time.monotonic():
                 self._spawn(seat)
-        return True
 
     def _cascade(self) -> None:
         """As in MindSpore Serving: three seconds to end by themselves, then SIGINT."""

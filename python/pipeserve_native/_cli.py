@@ -87,6 +87,21 @@ def _add_serve(commands: Any) -> None:
         metavar="SECONDS",
         help="for one graph call on all agents",
     )
+    _add_heartbeat(parser)
+    parser.add_argument(
+        "--failover-timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long requests wait for lost agents to come back; 0: they fail at once "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--on-agent-failure",
+        choices=_checks.AGENT_FAILURES,
+        default="restart",
+        help="stop: the server ends with the first agent that is lost",
+    )
     parser.add_argument(
         "--lane",
         choices=("auto", "shm", "grpc"),
@@ -107,6 +122,23 @@ def _add_serve(commands: Any) -> None:
     tls.add_argument("--ssl-private-key", metavar="FILE")
     tls.add_argument("--ssl-client-ca", metavar="FILE", help="clients must show a certificate")
     parser.set_defaults(run=_serve)
+
+
+def _add_heartbeat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--heartbeat",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="how often an agent gives a sign of life (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--dead-after",
+        type=float,
+        default=3.0,
+        metavar="SECONDS",
+        help="an agent that gives none for so long is given up (default: %(default)s)",
+    )
 
 
 def _ssl_config(args: argparse.Namespace) -> server.SSLConfig | None:
@@ -147,6 +179,10 @@ def _serve(args: argparse.Namespace) -> None:
             args.distributed_address,
             args.wait_agents,
             call_timeout_in_seconds=args.call_timeout,
+            heartbeat_in_seconds=args.heartbeat,
+            dead_after_in_seconds=args.dead_after,
+            failover_timeout_in_seconds=args.failover_timeout,
+            on_agent_failure=args.on_agent_failure,
             lane=args.lane,
             wait=args.wait,
         )
@@ -205,6 +241,19 @@ def _add_agent(commands: Any) -> None:
     parser.add_argument(
         "--deterministic", action="store_true", help="the same bits for the same inputs on Ascend"
     )
+    parser.add_argument(
+        "--on-agent-failure",
+        choices=_checks.AGENT_FAILURES,
+        default="restart",
+        help="what becomes of the others when an agent ends",
+    )
+    parser.add_argument(
+        "--max-restarts",
+        type=int,
+        default=10,
+        help="of one agent within ten minutes; -1 is no limit (default: %(default)s)",
+    )
+    _add_heartbeat(parser)
     parser.set_defaults(run=_agent)
 
 
@@ -241,6 +290,10 @@ def _agent(args: argparse.Namespace) -> None:
         device=args.device,
         precision=args.precision,
         deterministic=args.deterministic,
+        on_agent_failure=args.on_agent_failure,
+        max_restarts=None if args.max_restarts < 0 else args.max_restarts,
+        heartbeat_in_seconds=args.heartbeat,
+        dead_after_in_seconds=args.dead_after,
     )
 
 

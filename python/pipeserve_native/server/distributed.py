@@ -46,6 +46,16 @@ def script_path(path: str) -> str:
     return os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), path)
 
 
+def _check_heartbeat(heartbeat: float, dead_after: float) -> None:
+    if not heartbeat >= 0.01:
+        raise InvalidArgumentError("Parameter 'heartbeat_in_seconds' should be >= 0.01")
+    if not heartbeat < dead_after <= 86_400:
+        raise InvalidArgumentError(
+            "Parameter 'dead_after_in_seconds' should be more than 'heartbeat_in_seconds', and at "
+            "most a day"
+        )
+
+
 def _start(
     directory: str, name: str, version: int, wait_time: int, options: _loading.GroupOptions
 ) -> None:
@@ -129,13 +139,7 @@ def start_servable(
     _checks.check_int("wait_agents_time_in_seconds", wait_agents_time_in_seconds, 0)
     if not call_timeout_in_seconds > 0:
         raise InvalidArgumentError("Parameter 'call_timeout_in_seconds' should be > 0")
-    if not heartbeat_in_seconds >= 0.01:
-        raise InvalidArgumentError("Parameter 'heartbeat_in_seconds' should be >= 0.01")
-    if not heartbeat_in_seconds < dead_after_in_seconds <= 86_400:
-        raise InvalidArgumentError(
-            "Parameter 'dead_after_in_seconds' should be more than 'heartbeat_in_seconds', and at "
-            "most a day"
-        )
+    _check_heartbeat(heartbeat_in_seconds, dead_after_in_seconds)
     if not 0 <= failover_timeout_in_seconds <= 86_400:
         raise InvalidArgumentError(
             "Parameter 'failover_timeout_in_seconds' should be in range [0, 86400]"
@@ -178,11 +182,16 @@ def startup_agents(
     device: str = "auto",
     precision: str = "strict",
     deterministic: bool = False,
+    on_agent_failure: str = "restart",
+    max_restarts: int | None = 10,
+    heartbeat_in_seconds: float = 1.0,
+    dead_after_in_seconds: float = 3.0,
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
-    Waits up to two minutes for the server. The process then lives until an agent ends, SIGINT or
-    SIGTERM; no agent outlives it. What is given by name alone is new here.
+    Waits up to two minutes for the server. The process then lives, and starts agents again that
+    end, until the server stops, SIGINT or SIGTERM; no agent outlives it. What is given by name
+    alone is new here.
 
     Args:
         distributed_address: Where the server waits for agents, ``ip:port``.
@@ -204,6 +213,13 @@ def startup_agents(
             and a device are found, else the CPU.
         precision: Of a MatMul of float32 on Ascend: ``"strict"``, ``"hf32"`` or ``"fp16"``.
         deterministic: The same bits for the same inputs on Ascend, at the price of speed.
+        on_agent_failure: "restart" starts an agent again that ended or gives no sign of life, after
+            0.1 s, twice as long each time up to 10 s. "stop" ends the others, too, as MindSpore
+            Serving does.
+        max_restarts: Of one agent within ten minutes; one more ends all agents, and the server is
+            told. None is no limit.
+        heartbeat_in_seconds: How often an agent gives a sign of life, 0.01 and up.
+        dead_after_in_seconds: An agent that gives none for so long is killed.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, files in another number
@@ -225,6 +241,10 @@ def startup_agents(
     _checks.check_choice("device", device, _checks.DEVICES)
     _checks.check_choice("precision", precision, _checks.PRECISIONS)
     _checks.check_bool("deterministic", deterministic)
+    _checks.check_choice("on_agent_failure", on_agent_failure, _checks.AGENT_FAILURES)
+    if max_restarts is not None:
+        _checks.check_int("max_restarts", max_restarts, 0)
+    _check_heartbeat(heartbeat_in_seconds, dead_after_in_seconds)
     _launcher.startup_agents(
         _launcher.Request(
             distributed_address=distributed_address,
@@ -241,5 +261,9 @@ def startup_agents(
             device=device,
             precision=precision,
             deterministic=deterministic,
+            on_agent_failure=on_agent_failure,
+            max_restarts=max_restarts,
+            heartbeat=heartbeat_in_seconds,
+            dead_after=dead_after_in_seconds,
         )
     )

@@ -18,10 +18,14 @@ def command_of_first(threads):
         device="auto",
         precision="strict",
         deterministic=False,
+        on_agent_failure="restart",
+        max_restarts=None,
+        heartbeat=1.0,
+        dead_after=3.0,
     )
     place = _launcher._Place("127.0.0.1", [2, 3], [0, 1])
     config = SimpleNamespace(rank_size=4)
-    return next(_launcher._commands(request, place, config))
+    return _launcher._commands(request, place, config)[2]
 
 
 def test_agents_share_the_cores_among_those_of_this_machine():
