@@ -17,7 +17,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeserve_native import _lifetime
@@ -176,7 +176,7 @@ class Agents:
     """
 
     def __init__(
-        self, commands: dict[int, Sequence[str]], key: bytes | None, supervision: Supervision
+        self, commands: Mapping[int, Sequence[str]], key: bytes | None, supervision: Supervision
     ) -> None:
         self._key = key
         self._supervision = supervision

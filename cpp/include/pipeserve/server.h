@@ -53,8 +53,8 @@ struct DistributedServableOptions {
   std::string rank_table_file = {};
   std::string address = {};  // Where agents register: "ip:port"; port 0 picks a free one.
   std::chrono::milliseconds call_timeout{10'000};  // For one graph call on all ranks.
-  // An agent that gives no sign of life for `dead_after`, and is asked for one every `heartbeat`, is
-  // lost; so is one whose connection breaks.
+  // An agent that gives no sign of life for `dead_after`, and is asked for one every `heartbeat`,
+  // is lost; so is one whose connection breaks.
   std::chrono::milliseconds heartbeat{1'000};
   std::chrono::milliseconds dead_after{3'000};
   // Calls that lose an agent are made again once all are back, if that is within this time and the

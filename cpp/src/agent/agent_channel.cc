@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kFirstReconnectMs = 100;
 constexpr int kLastReconnectMs = 1'000;
-// A connection that was cut and works again is found out within one interval; a server that does not
-// answer is left after the timeout.
+// A connection that was cut and works again is found out within one interval; a server that does
+// not answer is left after the timeout.
 constexpr int kKeepaliveMs = 1'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 

@@ -91,7 +91,7 @@ class GroupKeeper {
   // Made when the first group forms; from then on the agents' signatures are settled.
   std::shared_ptr<RemoteGroup> group_ GUARDED_BY(mutex_);
   std::shared_ptr<FailoverGroup> executor_ GUARDED_BY(mutex_);  // What callers have of it.
-  std::shared_ptr<ShmSpace> space_ GUARDED_BY(mutex_);  // Of the epoch; null without.
+  std::shared_ptr<ShmSpace> space_ GUARDED_BY(mutex_);          // Of the epoch; null without.
   Status no_memory_ GUARDED_BY(mutex_);  // Why a rank of the epoch does not share it.
   std::optional<std::string> failure_ GUARDED_BY(mutex_);  // Until a group is ready.
   bool stopped_ GUARDED_BY(mutex_) = false;

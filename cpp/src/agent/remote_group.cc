@@ -328,8 +328,7 @@ void RemoteGroup::Stop(const Status& reason) {
   CloseAll(lanes, reason);
 }
 
-Status RemoteGroup::AwaitEpochAfter(uint64_t epoch, Duration patience,
-                                    const CallContext& context) {
+Status RemoteGroup::AwaitEpochAfter(uint64_t epoch, Duration patience, const CallContext& context) {
   const CancelListener listener(context.cancelled.get(), [this] { WakeAll(); });
   MutexLock lock(mutex_);
   while (lanes_ == nullptr || epoch_ <= epoch) {

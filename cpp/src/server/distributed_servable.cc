@@ -17,8 +17,8 @@ constexpr std::chrono::hours kLongestTime{24};
 
 Status CheckTimes(const DistributedServableOptions& options) {
   if (options.heartbeat < kShortestHeartbeat) {
-    return InvalidArgument(StrCat("heartbeat is ", options.heartbeat.count(), " ms, wanted at least ",
-                                  kShortestHeartbeat.count(), " ms"));
+    return InvalidArgument(StrCat("heartbeat is ", options.heartbeat.count(),
+                                  " ms, wanted at least ", kShortestHeartbeat.count(), " ms"));
   }
   if (options.dead_after <= options.heartbeat || options.dead_after > kLongestTime) {
     return InvalidArgument(StrCat("dead_after is ", options.dead_after.count(),
@@ -26,8 +26,8 @@ Status CheckTimes(const DistributedServableOptions& options) {
                                   options.heartbeat.count(), " ms and at most a day"));
   }
   if (options.failover_timeout.count() < 0 || options.failover_timeout > kLongestTime) {
-    return InvalidArgument(StrCat("failover_timeout is ", options.failover_timeout.count(),
-                                  " ms, wanted 0 to a day"));
+    return InvalidArgument(
+        StrCat("failover_timeout is ", options.failover_timeout.count(), " ms, wanted 0 to a day"));
   }
   return OkStatus();
 }
@@ -130,9 +130,9 @@ void DistributedServable::Serve(std::shared_ptr<Executor> group) {
   dispatcher_.Publish(spec_.name, spec_.version, servable, [this] { return hub_->available(); });
   do {
     const bool ready = hub_->ready();
-    SetState(ready ? OkStatus()
-                   : DeadlineExceeded(
-                         StrCat("servable ", spec_.name, ": the group of agents is lost")));
+    SetState(
+        ready ? OkStatus()
+              : DeadlineExceeded(StrCat("servable ", spec_.name, ": the group of agents is lost")));
     if (!ready && on_agent_lost_) break;
   } while (!WaitForStop());
   if (!hub_->ready()) hub_->Stop();  // What waits for agents would hold up the rest.

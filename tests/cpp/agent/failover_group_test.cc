@@ -40,8 +40,9 @@ class FailoverGroupTest : public ::testing::Test {
   }
   void Answer(float value) {
     const SentCall call = link_->AwaitCalls(1).at(0);
-    EXPECT_TRUE(link_->Answer(
-        {.sequence = call.sequence, .status = {}, .outputs = {Tensor::Of<float>({2}, {value, 0})}}));
+    EXPECT_TRUE(link_->Answer({.sequence = call.sequence,
+                               .status = {},
+                               .outputs = {Tensor::Of<float>({2}, {value, 0})}}));
   }
 
   const std::shared_ptr<RemoteGroup> remote_;

@@ -91,8 +91,7 @@ TEST(GroupStateTest, FailedFormationMakesEveryRankLeaveOnce) {
 
 // Reachable states and what the table says of each of them.
 template <typename State, typename Event, size_t kCount>
-void ExpectSound(const Transition<State, Event> (&table)[kCount], State first,
-                 size_t state_count) {
+void ExpectSound(const Transition<State, Event> (&table)[kCount], State first, size_t state_count) {
   std::set<std::pair<State, Event>> rows;
   std::set<State> reached{first}, left;
   for (const auto& row : table) {
@@ -145,11 +144,17 @@ TEST(GroupStateTest, NothingButTheTableMovesAStateWhateverComes) {
     const int rank = static_cast<int>(random() % kRanks);
     const uint64_t epoch = state.epoch() - random() % 2;
     switch (random() % 8) {
-      case 0: state.Disconnect(rank); break;
-      case 1: state.EndEpoch(epoch); break;
+      case 0:
+        state.Disconnect(rank);
+        break;
+      case 1:
+        state.EndEpoch(epoch);
+        break;
       case 2:
       case 3:
-      case 4: state.Join(rank, epoch); break;
+      case 4:
+        state.Join(rank, epoch);
+        break;
       default:
         if (!state.connected(rank)) state.Connect(rank);
     }

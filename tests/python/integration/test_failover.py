@@ -17,7 +17,7 @@ PIPESERVE = os.path.join(os.path.dirname(sys.executable), "pipeserve")
 RANKS = 8
 LIMIT_SECONDS = 60
 
-MORE_PIPELINES = '''
+MORE_PIPELINES = """
 
 @register.register_pipeline(output_names=["z"], replayable=False)
 def predict_once(y):
@@ -31,7 +31,7 @@ def predict_long(y):
     for _ in range(2000):
         z = step_graph.run(y)
     return z
-'''
+"""
 
 
 def await_true(condition, what):
@@ -145,9 +145,9 @@ def agents_of(launcher):
             command = pathlib.Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
         except OSError:  # It has ended.
             continue
-        if int(status.rpartition(")")[2].split()[1]) == launcher.process.pid:
-            if b"--rank" in command:
-                found[int(command[command.index(b"--rank") + 1])] = int(entry)
+        parent = int(status.rpartition(")")[2].split()[1])
+        if parent == launcher.process.pid and b"--rank" in command:
+            found[int(command[command.index(b"--rank") + 1])] = int(entry)
     return found
 
 
