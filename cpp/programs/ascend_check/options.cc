@@ -2,6 +2,7 @@
 
 #include <getopt.h>
 
+#include <algorithm>
 #include <charconv>
 #include <set>
 #include <sstream>
@@ -162,6 +163,10 @@ Result<Options> ParseOptions(int argc, char** argv) {
     PIPESERVE_RETURN_IF_ERROR(Take(options, flag, kOptions[place].name, optarg));
   }
   if (optind != argc) return InvalidArgument(StrCat("cannot take ", argv[optind]));
+  if (options.checks.size() < AllChecks().size() && options.om.empty() &&
+      std::count(options.checks.begin(), options.checks.end(), "model") > 0) {
+    return InvalidArgument("model needs --om FILE");
+  }
   if (!options.checks.empty()) return options;
   for (const Check& check : AllChecks()) {
     if (check.by_default) options.checks.push_back(check.name);

@@ -1,5 +1,5 @@
 // What more than one stream brings: items that are copied in, negated and copied out, each on one
-// stream, in turns.
+// stream, in turns. A stream has one item at a time, as a caller who waits for it would have it.
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -79,6 +79,7 @@ using Lanes = std::vector<std::unique_ptr<Lane>>;
 Status RunItems(Lanes& lanes, int items) {
   for (int i = 0; i < items; ++i) {
     Lane& lane = *lanes[static_cast<size_t>(i) % lanes.size()];
+    PIPESERVE_RETURN_IF_ERROR(lane.Synchronize());
     PIPESERVE_RETURN_IF_ERROR(lane.Enqueue());
   }
   for (const auto& lane : lanes) PIPESERVE_RETURN_IF_ERROR(lane->Synchronize());
