@@ -151,7 +151,8 @@ Status OperatorCalls::AddBinary() {
     PIPESERVE_RETURN_IF_ERROR(
         Add("aclnnSub", acl.aclnnSubGetWorkspaceSize, acl.aclnnSub, views, same_, scaled));
   } else {
-    missing_["aclnnAdd"] = missing_["aclnnSub"] = arithmetic.message();
+    missing_["aclnnAdd"] = arithmetic.message();
+    missing_["aclnnSub"] = arithmetic.message();
   }
   return Add("aclnnMul", acl.aclnnMulGetWorkspaceSize, acl.aclnnMul, views, same_,
              [](auto plan, Operator::Operands& operands) {

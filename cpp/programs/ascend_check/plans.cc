@@ -20,7 +20,7 @@ template <typename Each>
 Status ForEachOperator(Session& session, Json& found, Each each) {
   PIPESERVE_ASSIGN_OR_RETURN(const std::unique_ptr<OperatorCalls> calls,
                              OperatorCalls::Create(session));
-  Json& operators = found["operators"] = Json::object();
+  Json operators = Json::object();
   for (const OperatorCall& call : calls->all()) {
     SayProgress(call.name);
     Json part = Json::object();
@@ -28,8 +28,10 @@ Status ForEachOperator(Session& session, Json& found, Each each) {
     operators[call.name] = PartOf(status, std::move(part));
     if (session.device().is_abandoned()) break;
   }
+  const Status first = FirstFailure(operators);
+  found["operators"] = std::move(operators);
   if (!calls->missing().empty()) found["missing"] = calls->missing();
-  return FirstFailure(operators);
+  return first;
 }
 
 // Launches every plan, because releases before ACL 1.10 have no other way to be rid of one.
