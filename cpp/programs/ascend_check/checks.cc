@@ -31,7 +31,7 @@ std::span<const Check> AllChecks() {
        OnDevice<CheckWorkspaces>},
       {"repeatable", "whether a plan of each operator can be repeated", false,
        OnDevice<CheckRepeatable>},
-      {"views", "strided Neg, transposed MatMul: results, and time against whole tensors", false,
+      {"views", "strided, transposed, sliced operands: results, and time against whole ones", false,
        OnDevice<CheckViews>},
       {"collectives", "creation, AllReduce in place, order of sums, a rank that is killed", false,
        CheckCollectives},

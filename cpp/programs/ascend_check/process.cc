@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ namespace pipeserve::ascend::check {
 namespace {
 
 constexpr int kReportFd = 3;
+constexpr std::chrono::seconds kEndLimit{10};
 
 struct Pipe {
   FileDescriptor read, write;
@@ -107,9 +109,13 @@ Result<std::optional<Json>> Child::Hear(Deadline deadline) {
 void Child::Kill() { kill(pid_, SIGKILL); }
 
 std::string Child::AwaitEnd() {
+  const pid_t pid = std::exchange(pid_, -1);
+  const FileDescriptor ended(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  pollfd polled{.fd = ended.fd(), .events = POLLIN, .revents = 0};
+  const Deadline deadline = Deadline::After(kEndLimit);
+  while (poll(&polled, 1, Left(deadline)) < 0 && errno == EINTR) continue;
   int status = 0;
-  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) continue;
-  pid_ = -1;
+  if (waitpid(pid, &status, WNOHANG) != pid) return "does not end";
   if (WIFEXITED(status)) return StrCat("exited with code ", WEXITSTATUS(status));
   return StrCat("was ended by signal ", WTERMSIG(status));
 }

@@ -28,8 +28,8 @@ class Child {
   Result<std::optional<Json>> Hear(Deadline deadline);
 
   void Kill();
-  // Waits for the end of a process that Hear() has found to end, or that was killed. "exited with
-  // code 1", "was ended by signal 11".
+  // Of a process that Hear() has found to end, or that was killed: "exited with code 1", "was ended
+  // by signal 11". One that a driver keeps even then is left behind.
   std::string AwaitEnd();
 
  private:

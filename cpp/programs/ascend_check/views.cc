@@ -11,6 +11,8 @@
 namespace pipeserve::ascend::check {
 namespace {
 
+constexpr float kUntouched = 7;  // What lies where nothing is written.
+
 // Milliseconds of one launch among many on the session's stream.
 Result<double> TimeOf(Session& session, Step& step) {
   const int times = session.Size(100, 3);
@@ -42,7 +44,7 @@ struct Trial {
 
 Status Try(Session& session, const Trial& trial, const char* name, Json& part) {
   PIPESERVE_RETURN_IF_ERROR(
-      session.Overwrite(trial.out, std::vector<float>(trial.wanted.size(), 7)));
+      session.Overwrite(trial.out, std::vector<float>(trial.wanted.size(), kUntouched)));
   PIPESERVE_ASSIGN_OR_RETURN(part[name], TimeOf(session, *trial.step));
   PIPESERVE_ASSIGN_OR_RETURN(const std::vector<float> came,
                              session.Download(trial.out, trial.wanted.size()));
@@ -116,11 +118,52 @@ Status TryMatMul(Session& session, Json& part) {
   return Try(session, {std::move(of_view), to, wanted, 0}, "view_ms", part);
 }
 
+// What Split and slices make: columns of a matrix, from a place that is no multiple of 32 bytes on.
+Status TrySlice(Session& session, Json& part) {
+  const int64_t rows = session.Size(1024, 16), all = 100, first = 3, width = 37;
+  const std::vector<float> x = RandomFloats(static_cast<size_t>(rows * all), 1);
+  std::vector<float> wanted;
+  for (int64_t i = 0; i < rows * width; ++i) {
+    wanted.push_back(-x[static_cast<size_t>(i / width * all + first + i % width)]);
+  }
+  part["shape"] = {rows, width};
+  PIPESERVE_ASSIGN_OR_RETURN(const DeviceBlock from, session.Upload(x));
+  PIPESERVE_ASSIGN_OR_RETURN(const DeviceBlock to, session.Upload(wanted));
+  const Drain drain(session);
+  const View whole = View::Whole(from.data(), DataType::kFloat32, {rows, all});
+  const View out = View::Whole(to.data(), DataType::kFloat32, {rows, width});
+  PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<Step> of_view,
+                             MakeNeg(session.device(), whole.Part(1, first, width), out));
+  return Try(session, {std::move(of_view), to, wanted, 0}, "view_ms", part);
+}
+
+// What Concat makes: a copy into some columns of a matrix, whose others stay as they are.
+Status TryConcat(Session& session, Json& part) {
+  const int64_t rows = session.Size(1024, 16), all = 100, first = 3, width = 37;
+  const std::vector<float> x = RandomFloats(static_cast<size_t>(rows * width), 1);
+  std::vector<float> wanted(static_cast<size_t>(rows * all), kUntouched);
+  for (int64_t i = 0; i < rows * width; ++i) {
+    wanted[static_cast<size_t>(i / width * all + first + i % width)] = x[static_cast<size_t>(i)];
+  }
+  part["shape"] = {rows, width};
+  PIPESERVE_ASSIGN_OR_RETURN(const DeviceBlock from, session.Upload(x));
+  PIPESERVE_ASSIGN_OR_RETURN(const DeviceBlock to, session.Upload(wanted));
+  const Drain drain(session);
+  const View in = View::Whole(from.data(), DataType::kFloat32, {rows, width});
+  const View whole = View::Whole(to.data(), DataType::kFloat32, {rows, all});
+  PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<Step> into_view,
+                             MakeCopy(session.device(), in, whole.Part(1, first, width)));
+  return Try(session, {std::move(into_view), to, wanted, 0}, "view_ms", part);
+}
+
 }  // namespace
 
 Status CheckViews(Session& session, Json& found) {
   const std::pair<const char*, Status (*)(Session&, Json&)> trials[] = {
-      {"strided_neg", TryNeg}, {"transposed_matmul", TryMatMul}};
+      {"strided_neg", TryNeg},
+      {"transposed_matmul", TryMatMul},
+      {"slice", TrySlice},
+      {"concat", TryConcat}};
   for (const auto& [name, trial] : trials) {
     Json part = Json::object();
     const Status status = trial(session, part);
