@@ -98,9 +98,8 @@ class Opener {
   // Whether any library of `group` could be opened.
   bool HasOpened(const Group& group) const {
     return std::any_of(opened_.begin(), opened_.end(), [&](const Opened& each) {
-      return each.handle != nullptr &&
-             std::find(group.libraries.begin(), group.libraries.end(), each.name) !=
-                 group.libraries.end();
+      return each.handle != nullptr && std::find(group.libraries.begin(), group.libraries.end(),
+                                                 each.name) != group.libraries.end();
     });
   }
 
