@@ -36,6 +36,8 @@ Status CheckLaunch(Session& session, Json& found);
 Status CheckMemory(Session& session, Json& found);
 Status CheckModel(const Options& options, Json& found);
 
+constexpr int kUsualRanks = 2;
+
 // In the process that the user started: it brings the ranks together.
 Status CheckCollectives(const Options& options, Json& found);
 // In the process of one rank; see collectives_rank.cc.

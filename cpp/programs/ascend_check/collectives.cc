@@ -12,8 +12,6 @@
 namespace pipeserve::ascend::check {
 namespace {
 
-constexpr int kUsualRanks = 2;
-
 // The processes of all ranks of one group.
 class Ranks {
  public:

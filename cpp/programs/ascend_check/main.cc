@@ -16,15 +16,20 @@
 namespace pipeserve::ascend::check {
 namespace {
 
+using nlohmann::literals::operator""_json_pointer;
+
 constexpr char kVersion[] = "pipeserve-ascend-check " PIPESERVE_VERSION;
 constexpr char kRoleOfCheck[] = "check";
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
 
 // Why --all leaves a check out; empty when it does not.
-std::string WhyNot(const Check& check, const Options& options) {
+std::string WhyNot(const Check& check, const Options& options, const Json& document) {
   if (check.run == CheckModel && options.om.empty()) return "needs --om FILE";
-  return {};
+  if (check.run != CheckCollectives || options.ranks > 0) return {};
+  // With --only nobody has counted the devices; then it is tried.
+  const int devices = document.value("/device/devices"_json_pointer, kUsualRanks);
+  return devices < kUsualRanks ? "needs a second device" : "";
 }
 
 // What the process of one check does.
@@ -62,8 +67,6 @@ Json RunInProcess(const Check& check, const Options& options) {
 }
 
 Json RunCheck(const Check& check, const Options& options) {
-  const std::string why_not = WhyNot(check, options);
-  if (!why_not.empty()) return {{"skipped", why_not}};
   std::cerr << check.name << ": " << check.about << "\n";
   const Stopwatch watch;
   Json part;
@@ -84,7 +87,13 @@ int RunAll(const Options& options) {
   Json document = {{"program", kVersion}};
   bool good = true;
   for (const std::string& name : options.checks) {
-    Json part = RunCheck(*FindCheck(name), options);
+    const Check& check = *FindCheck(name);
+    const std::string why_not = WhyNot(check, options, document);
+    if (!why_not.empty()) {
+      document[name] = {{"skipped", why_not}};
+      continue;
+    }
+    Json part = RunCheck(check, options);
     const bool failed = part.contains("ok") && part["ok"] != true;
     good = good && !failed;
     // Nothing else can work without them.

@@ -26,7 +26,7 @@ checks:
 )";
 
 constexpr char kFlags[] = R"(
-  --all               all that can be: model needs --om, collectives two devices or --ranks
+  --all               all that can be: model needs --om, collectives a second device
   --only CHECK,...    these
   --device N          the device to try, from 0 on (default: 0); rank r tries device N + r
   --library-dir DIR   where the libraries are (default: $ASCEND_HOME_PATH/lib64, then
@@ -43,12 +43,18 @@ example:
   pipeserve-ascend-check --all --ranks 2 --om small.om > ascend.json
 )";
 
-Result<int64_t> ParseNumber(std::string_view flag, std::string_view text, int64_t least) {
+constexpr int64_t kMost = 1'000'000;
+
+Result<int64_t> ParseNumber(std::string_view flag, std::string_view text, int64_t least,
+                            int64_t most = kMost) {
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error == std::errc() && end == text.data() + text.size() && number >= least) return number;
+  if (error == std::errc() && end == text.data() + text.size() && number >= least &&
+      number <= most) {
+    return number;
+  }
   return InvalidArgument(
-      StrCat("--", flag, " is ", text, ", wanted is a whole number of at least ", least));
+      StrCat("--", flag, " is ", text, ", wanted is a whole number from ", least, " to ", most));
 }
 
 Result<std::vector<std::string>> ParseNames(const std::string& text) {
@@ -82,13 +88,14 @@ enum Flag {
 };
 
 Status Take(Options& options, int flag, const char* name, const char* value) {
-  const auto number = [&](int64_t least, auto& to) -> Status {
+  const auto number = [&](int least, int& to) -> Status {
     PIPESERVE_ASSIGN_OR_RETURN(const int64_t parsed, ParseNumber(name, value, least));
-    to = static_cast<std::remove_reference_t<decltype(to)>>(parsed);
+    to = static_cast<int>(parsed);
     return OkStatus();
   };
   switch (flag) {
     case kAll:
+      options.checks.clear();
       for (const Check& check : AllChecks()) options.checks.push_back(check.name);
       return OkStatus();
     case kOnly: {
@@ -102,8 +109,11 @@ Status Take(Options& options, int flag, const char* name, const char* value) {
       return OkStatus();
     case kRanks:
       return number(2, options.ranks);
-    case kCalls:
-      return number(1, options.calls);
+    case kCalls: {
+      constexpr int64_t kMostCalls = 1'000'000'000'000;
+      PIPESERVE_ASSIGN_OR_RETURN(options.calls, ParseNumber(name, value, 1, kMostCalls));
+      return OkStatus();
+    }
     case kOm:
       options.om = value;
       return OkStatus();
@@ -140,7 +150,7 @@ std::string Usage() {
 }
 
 Result<Options> ParseOptions(int argc, char** argv) {
-  // The last but two is for processes that this one starts.
+  // --role is for processes that this one starts.
   constexpr option kOptions[] = {{"all", no_argument, nullptr, kAll},
                                  {"only", required_argument, nullptr, kOnly},
                                  {"device", required_argument, nullptr, kDevice},

@@ -103,7 +103,7 @@ TEST_F(AscendCheck, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(Run("--only copies,waiting"), 2);
   EXPECT_THAT(Errors(), HasSubstr("there is no check waiting"));
   EXPECT_EQ(Run("--ranks 1"), 2);
-  EXPECT_THAT(Errors(), HasSubstr("--ranks is 1, wanted is a whole number of at least 2"));
+  EXPECT_THAT(Errors(), HasSubstr("--ranks is 1, wanted is a whole number from 2 to"));
   EXPECT_EQ(Run("--only model"), 2);
   EXPECT_THAT(Errors(), HasSubstr("model needs --om FILE"));
   EXPECT_EQ(Run("--every"), 2);
@@ -232,6 +232,12 @@ TEST_F(AscendCheck, BringsRanksTogetherAgainAfterOneWasKilled) {
 TEST_F(AscendCheck, TellsTheOrderOfSums) {
   EXPECT_EQ(Pass("collectives", "--ranks 4", "reverse_sums=1")["order_of_sums"],
             "last rank to first");
+}
+
+TEST_F(AscendCheck, LeavesCollectivesOutWhereThereIsOneDevice) {
+  ASSERT_EQ(Run("--all --calls 10", "mode=random,devices=1"), 0) << Errors();
+  EXPECT_EQ(document()["collectives"], Json({{"skipped", "needs a second device"}}));
+  EXPECT_THAT(Fail("collectives", "", "devices=1"), HasSubstr("there is no device 1"));
 }
 
 TEST_F(AscendCheck, FindsAWrongSum) {
