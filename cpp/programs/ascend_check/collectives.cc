@@ -88,6 +88,8 @@ bool AllSame(const Json& column) {
 }
 
 Status JoinAndSum(Ranks& ranks, Json& found) {
+  // Before any waits for the others in HCCL, which takes long to give up.
+  PIPESERVE_RETURN_IF_ERROR(ranks.HearAll("ready", ranks.size()).status());
   PIPESERVE_RETURN_IF_ERROR(ranks.ShareRoot());
   PIPESERVE_ASSIGN_OR_RETURN(const std::vector<Json> sums, ranks.HearAll("sums", ranks.size()));
   found["creation_ms"] = Column(sums, "creation_ms");

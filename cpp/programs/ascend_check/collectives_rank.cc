@@ -231,6 +231,7 @@ int RunRank(const Options& options) {
     Say({{"sums", Failed(session.status())}});
     return EXIT_SUCCESS;
   }
+  Say({{"ready", true}});
   Rank rank(**session, *role);
   const Status status = RunSums(rank, found);
   Say({{"sums", check::PartOf(status, std::move(found))}});

@@ -11,6 +11,7 @@
 namespace pipeserve::ascend::check {
 
 // Messages, in this order:
+//   all say        {"ready": true}    they have their devices
 //   rank 0 says    {"root": HEX}      and the others are told it
 //   all say        {"sums": {...}}    what they found
 //   all say        {"waiting": true}  only when one is killed: the last rank; the others are in a
