@@ -50,6 +50,16 @@ std::string HangTask(Core& core, std::istringstream& words) {
   return {};
 }
 
+std::string CorruptTask(Core& core, std::istringstream& words) {
+  std::string name;
+  uint64_t nth = 0;
+  if (!(words >> name >> nth) || nth == 0) return Error("corrupt-task FUNCTION N");
+  const std::optional<Function> function = FunctionByName(name);
+  if (!function.has_value()) return Error("there is no function " + name);
+  core.faults.CorruptTask(*function, nth);
+  return {};
+}
+
 std::string LetGo(Core& core) {
   core.faults.CancelHangs();
   core.hangs_ended = core.hangs;
@@ -109,6 +119,7 @@ std::string RunCommand(Core& core, Lock& lock, const std::string& command) {
   if (verb == "fail") return FailCall(core, words);
   if (verb == "fail-task") return FailTask(core, words);
   if (verb == "hang-task") return HangTask(core, words);
+  if (verb == "corrupt-task") return CorruptTask(core, words);
   if (verb == "let-go") return LetGo(core);
   if (verb == "violations") return Lines(core.report.lines());
   if (verb == "calls") return Calls(core, words);

@@ -10,6 +10,7 @@
 //                           as that function does when it is out of luck
 //   fail-task N [CODE]      the N-th task of a stream from now fails, which the next wait sees
 //   hang-task N             it hangs
+//   corrupt-task FUNCTION N the N-th task of that function from now leaves a wrong result
 //   let-go                  what hangs goes on, and what was to hang does not
 //   violations              the broken rules so far, a line each
 //   calls                   how many calls there were
