@@ -126,11 +126,11 @@ class Server {
 
   // Runs a method of a loaded servable: what PipelineServable.run does inside a pipeline, on the
   // calling thread. One result per instance. Inside a pipeline function the request's deadline
-  // holds. `residents` are the handles whose tensors are among the values: the call runs only where
-  // they were kept. `held` is what the calling thread holds, if anything: it is given up while the
-  // call may take long, or wait, and kept through a graph of this process that lately took next to
-  // no time. Errors: kNotFound ("Not support method fun9"), kInvalidArgument (also a resident of
-  // another servable), kUnavailable; those of ResidentTensor::Fetch().
+  // holds. `residents` are the handles whose tensors are among the values. `held` is what the
+  // calling thread holds, if anything: it is given up while the call may take long, or wait, and
+  // kept through a graph of this process that lately took next to no time. Errors: kNotFound ("Not
+  // support method fun9"), kInvalidArgument (also a resident of another servable), kUnavailable;
+  // those of ResidentTensor::Fetch().
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& servable, uint64_t version,
                                                   const std::string& method,
                                                   std::vector<Instance> instances,

@@ -19,7 +19,7 @@ Status FailoverGroup::Run(GraphId graph, std::span<const Tensor> inputs, const C
   for (int tries = 0;;) {
     uint64_t epoch = 0;
     const Status status = group_->Run(graph, inputs, context, outputs, &epoch);
-    if (!LostItsGroup(status) || context.residence.has_value()) return status;
+    if (!LostItsGroup(status)) return status;
     const bool was_sent = epoch != 0;
     if (was_sent && (!context.replayable || ++tries == kMaxTries)) return status;
     const Status back = group_->AwaitEpochAfter(epoch, patience_, context);

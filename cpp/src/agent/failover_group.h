@@ -15,8 +15,8 @@ namespace pipeserve {
 // before stays as it is. Thread-safe.
 //
 // A call is made at most kMaxTries times: one that kills whoever runs it must not keep the group
-// down. It is not made again when it is bound to a residence, or not replayable; a call that finds
-// no epoch waits for one all the same.
+// down. One that is not replayable is not made again; a call that finds no epoch waits for one all
+// the same.
 class FailoverGroup final : public Executor {
  public:
   static constexpr int kMaxTries = 3;
@@ -31,7 +31,6 @@ class FailoverGroup final : public Executor {
   Buffer MakeRoom(size_t bytes) override { return group_->MakeRoom(bytes); }
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;
-  uint64_t residence() const override { return group_->residence(); }
   // False: calls would fail at once.
   bool available() const { return group_->MayBeBack(patience_); }
 

@@ -200,11 +200,6 @@ Status RemoteGroup::AwaitRoom(Call* call, const CallContext& context) {
       room_.WaitUntil(mutex_, context.deadline);
     }
     if (lanes_ == nullptr) return not_ready_;
-    if (context.residence.value_or(epoch_) != epoch_) {
-      return Unavailable(StrCat(options_.servable_name, ": graph ", call->graph,
-                                " was to run in epoch ", *context.residence,
-                                " of the group, which is now in epoch ", epoch_));
-    }
     call->lanes = lanes_;
     call->epoch = epoch_;
     first = first_sequence_;
@@ -299,7 +294,6 @@ void RemoteGroup::BeginEpoch(uint64_t epoch, std::vector<std::shared_ptr<Lane>> 
     if (begins) {
       epoch_ = epoch;
       lanes_ = shared;
-      residence_ = epoch;
       first_sequence_ = last_sequence_ + 1;
     }
   }
@@ -364,7 +358,6 @@ RemoteGroup::LanesPtr RemoteGroup::FailCalls(uint64_t epoch, const Status& reaso
   unanswered_.clear();
   drawn_in_ = OkStatus();
   ended_at_ = Clock::System().Now();
-  residence_ = 0;
   return std::exchange(lanes_, nullptr);
 }
 

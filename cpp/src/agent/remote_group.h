@@ -1,7 +1,6 @@
 // A group of agents as one Executor: every call runs on every rank.
 #pragma once
 
-#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -52,8 +51,6 @@ class RemoteGroup final : public Executor {
   // The calling thread itself sends to the ranks and waits for their answers.
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;
-  // The epoch; 0 between two.
-  uint64_t residence() const override { return residence_; }
 
   // Run(), and says in which epoch; 0: in none, because there was none or it was refused before.
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
@@ -121,7 +118,6 @@ class RemoteGroup final : public Executor {
   uint64_t epoch_ GUARDED_BY(mutex_) = 0;           // The newest that began or ended.
   uint64_t first_sequence_ GUARDED_BY(mutex_) = 0;  // Of that epoch.
   LanesPtr lanes_ GUARDED_BY(mutex_);               // Null between epochs.
-  std::atomic<uint64_t> residence_{0};              // Follows epoch_ and lanes_.
   Status not_ready_ GUARDED_BY(mutex_);             // Why, while lanes_ is null.
   TimePoint ended_at_ GUARDED_BY(mutex_);           // Since when, then.
   bool stopped_ GUARDED_BY(mutex_) = false;

@@ -65,13 +65,13 @@ Status RequestArena::AddCall(const std::shared_ptr<SubmittedCall>& call) {
 }
 
 Result<ResidentTensors> RequestArena::Keep(const std::shared_ptr<const OutputOrigin>& origin,
-                                           uint64_t residence, Instance outputs) {
+                                           Instance outputs) {
   account_->Charge(outputs);
   std::vector<std::shared_ptr<KeptOutput>> kept;
   kept.reserve(outputs.size());
   for (Tensor& output : outputs) {
-    kept.push_back(std::make_shared<KeptOutput>(origin, kept.size(), this, residence,
-                                                std::exchange(output, {})));
+    kept.push_back(
+        std::make_shared<KeptOutput>(origin, kept.size(), this, std::exchange(output, {})));
   }
   MutexLock lock(mutex_);
   if (!status_.ok()) return status_;

@@ -63,14 +63,12 @@ Status NothingToKeepFor(const std::string& method) {
                                    "does not"));
 }
 
-// Ties a call of the servable to where its resident inputs are. Errors: one cannot be used.
-Status RunWhereKept(const ResidentTensors& residents, const KeepingServable& servable,
-                    CallContext* context) {
+// Errors: one of them cannot be used in a call of `servable`.
+Status CheckResidents(const ResidentTensors& residents, const KeepingServable& servable) {
   for (const auto& resident : residents) {
     const auto* const kept = dynamic_cast<const KeptOutput*>(resident.get());
     if (kept == nullptr) return InvalidArgument("a resident tensor that no servable has kept");
     PIPESERVE_RETURN_IF_ERROR(kept->CheckUse(servable));
-    context->residence = kept->residence();
   }
   return OkStatus();
 }
@@ -248,7 +246,7 @@ Result<Results> Servable::Impl::RunMethod(const std::string& name, std::vector<I
   if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->status());
   CallContext context = RequestScope::Context();
   context.host_lock = held;
-  PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
+  PIPESERVE_RETURN_IF_ERROR(CheckResidents(residents, *keeping_servable_));
   Result<Results> results = Call(*method, std::move(instances), context);
   if (arena == nullptr || !results.ok()) return results;
   return arena->Charge(*std::move(results));
@@ -263,14 +261,13 @@ Result<KeptResults> Servable::Impl::RunAndKeep(const std::string& name,
   PIPESERVE_RETURN_IF_ERROR(arena->status());
   CallContext context = RequestScope::Context();
   context.host_lock = held;
-  context.residence = executor_->residence();
-  PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
+  PIPESERVE_RETURN_IF_ERROR(CheckResidents(residents, *keeping_servable_));
   PIPESERVE_ASSIGN_OR_RETURN(Results results, Call(*method, std::move(instances), context));
   KeptResults kept;
   kept.reserve(results.size());
   for (Result<Instance>& result : results) {
     if (result.ok()) {
-      kept.push_back(arena->Keep(method->origin, *context.residence, *std::move(result)));
+      kept.push_back(arena->Keep(method->origin, *std::move(result)));
     } else {
       kept.emplace_back(result.status());
     }

@@ -75,13 +75,6 @@ TEST_F(FailoverGroupTest, CallThatIsNotReplayableFails) {
   EXPECT_EQ(result.get().status(), Unavailable("rank 0 is gone"));
 }
 
-TEST_F(FailoverGroupTest, CallThatIsBoundToItsResidenceFails) {
-  auto result = Run({.residence = 1});
-  link_->AwaitCalls(1);
-  Lose(1);
-  EXPECT_EQ(result.get().status().code(), StatusCode::kUnavailable);
-}
-
 TEST_F(FailoverGroupTest, ErrorOfTheCallItselfStands) {
   auto result = Run();
   const SentCall call = link_->AwaitCalls(1).at(0);
