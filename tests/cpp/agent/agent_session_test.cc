@@ -46,10 +46,12 @@ class EchoAgent {
                   .executor = &executor_,
                   .join_peers =
                       [=, this](uint64_t epoch, std::span<const std::string> peers,
-                                const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
-                    PIPESERVE_RETURN_IF_ERROR(may_join());
-                    return JoinCollectives(listener_, rank, peers, epoch, limit);
-                  },
+                                const WaitLimit& limit, const AnnounceCommunicator& announce) {
+                        PIPESERVE_RETURN_IF_ERROR(may_join());
+                        auto joined = JoinCollectives(listener_, rank, peers, epoch, limit);
+                        if (joined.ok()) announce(*joined);
+                        return joined.status();
+                      },
                   .on_connected = {},
                   .join_timeout = std::chrono::hours(1)}),
         thread_([this] { EXPECT_OK(session_.Run()); }) {}
