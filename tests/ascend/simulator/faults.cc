@@ -11,7 +11,9 @@ void Faults::FailTask(uint64_t nth, int32_t code) {
 }
 
 void Faults::CancelHangs() {
-  std::erase_if(task_faults_, [](const Fault& fault) { return fault.code == kHang; });
+  const auto hangs = [](const Fault& fault) { return fault.code == kHang; };
+  std::erase_if(task_faults_, hangs);
+  std::erase_if(call_faults_, hangs);
 }
 
 std::optional<int32_t> Faults::NextCall(Function function) {

@@ -7,6 +7,7 @@
 #include "executor/ascend/device_state.h"
 #include "executor/ascend/device_thread.h"
 #include "executor/ascend/group_link.h"
+#include "pipeserve/log.h"
 
 namespace pipeserve::ascend {
 
@@ -14,7 +15,9 @@ class AscendExecutor::Impl {
  public:
   ~Impl() {
     if (state_ == nullptr) return;
-    (void)thread_.Do([this] { return state_->Close(); });  // Nobody is left to be told.
+    const Status status = thread_.Do([this] { return state_->Close(); });
+    if (status.ok()) return;
+    Log(LogLevel::kWarning, "device not given back", {{"reason", status.message()}});
   }
 
   Status Load(std::vector<AscendModel> models, const AscendExecutorOptions& options) {
