@@ -198,6 +198,10 @@ Job RunJob(const std::string& commands) {
       if (status.ok()) ExpectClose(outputs.at(0), StoredValues(model).at("out0"));
     }
   }
+  // Whoever comes to a server that has stopped asks for a minute whether there is another.
+  for (int rank = 1; rank < agents.ranks(); ++rank) {
+    EXPECT_THAT(agents.agent(rank).Status(), HasSubstr("ready"));
+  }
   const std::vector<int> codes = agents.Stop();
   EXPECT_THAT(codes[0], testing::AnyOf(0, 1, kDeviceLost));
   EXPECT_THAT(std::vector<int>(codes.begin() + 1, codes.end()),
