@@ -211,6 +211,8 @@ int Main(int argc, char** argv) {
     std::cout << (flags->help ? kAgentUsage : "pipeserve-agent " PIPESERVE_VERSION "\n");
     return 0;
   }
+  // HCCL asks nothing else; "strict" may stand there already. Before there are threads.
+  if (flags->deterministic) ::setenv("HCCL_DETERMINISTIC", "true", /*overwrite=*/0);
   TuneMallocForServing();
   SetLogSink([](const LogEvent& event) { std::cerr << FormatLogEvent(event) + "\n"; });
   StatusLine status_line(flags->status_fd);

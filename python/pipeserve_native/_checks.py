@@ -195,3 +195,4 @@ def check_decryption(key: Any, mode: Any) -> tuple[bytes | None, str]:
 COLLECTIVES = ("auto", "shm", "socket", "gloo")
 DEVICES = ("auto", "cpu", "ascend")
 PRECISIONS = ("strict", "hf32", "fp16")
+HCCL_WAYS = ("root-info", "rank-table")

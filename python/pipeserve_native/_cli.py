@@ -205,6 +205,12 @@ def _add_agent(commands: Any) -> None:
     parser.add_argument(
         "--deterministic", action="store_true", help="the same bits for the same inputs on Ascend"
     )
+    parser.add_argument(
+        "--hccl",
+        choices=_checks.HCCL_WAYS,
+        default="root-info",
+        help="what ranks on Ascend find each other by",
+    )
     parser.set_defaults(run=_agent)
 
 
@@ -241,6 +247,7 @@ def _agent(args: argparse.Namespace) -> None:
         device=args.device,
         precision=args.precision,
         deterministic=args.deterministic,
+        hccl=args.hccl,
     )
 
 

@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -55,6 +56,7 @@ class Request:
     device: str
     precision: str
     deterministic: bool
+    hccl: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +187,23 @@ class _Agent:
             os.close(fd)
 
 
+def _write_rank_table(content: str) -> str:
+    """The server's rank table as a file for HCCL, which wants to be told that it is complete."""
+    table = json.loads(content)
+    if table.get("version") != "1.0" or "server_list" not in table:
+        raise FailedPreconditionError(
+            "hccl='rank-table' needs a rank table of version 1.0 with a server_list, the server's "
+            f"has version {table.get('version')!r} and {', '.join(table)}"
+        )
+    table.setdefault("status", "completed")
+    fd, path = tempfile.mkstemp(prefix="pipeserve-rank-table-", suffix=".json")
+    with open(fd, "w") as file:
+        json.dump(table, file)
+    return path
+
+
 def _commands(
-    request: Request, place: _Place, config: _core.AgentGroupConfig
+    request: Request, place: _Place, config: _core.AgentGroupConfig, rank_table: str | None
 ) -> Iterator[list[str]]:
     program = _programs.path_of("pipeserve-agent")
     for index, rank in enumerate(place.ranks):
@@ -205,6 +222,8 @@ def _commands(
         command += ["--device", request.device, "--precision", request.precision]
         if request.deterministic:
             command += ["--deterministic"]
+        if rank_table is not None:
+            command += ["--rank-table", rank_table]
         yield command
 
 
@@ -223,6 +242,7 @@ class _Agents:
 
     def __init__(self) -> None:
         self._agents: list[_Agent] = []
+        self._rank_table: str | None = None
         self._wake_read, self._wake_write = os.pipe()
         self._stop_lock = threading.Lock()
         self._watcher: threading.Thread | None = None
@@ -232,6 +252,7 @@ class _Agents:
         """After a fork: the agents are the other process', and must see when it alone ends."""
         self._stop_lock = threading.Lock()
         agents, self._agents = self._agents, []
+        self._rank_table = None
         for agent in agents:
             agent.close()
         os.close(self._wake_read)
@@ -239,7 +260,9 @@ class _Agents:
 
     def start(self, request: Request, place: _Place, config: _core.AgentGroupConfig) -> None:
         """Starts the processes and waits until each has loaded its graphs and registered."""
-        for command in _commands(request, place, config):
+        if request.hccl == "rank-table":
+            self._rank_table = _write_rank_table(config.rank_table_json)
+        for command in _commands(request, place, config, self._rank_table):
             self._agents.append(_Agent(command, request))
         waiting = {agent.status_fd: index for index, agent in enumerate(self._agents)}
         while waiting:
@@ -296,6 +319,9 @@ class _Agents:
             for agent in agents:
                 agent.process.wait()
                 agent.close()
+            if self._rank_table is not None:
+                os.unlink(self._rank_table)
+                self._rank_table = None
 
 
 def _describe(request: Request, place: _Place) -> str:

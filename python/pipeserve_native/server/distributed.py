@@ -148,6 +148,7 @@ def startup_agents(
     device: str = "auto",
     precision: str = "strict",
     deterministic: bool = False,
+    hccl: str = "root-info",
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
@@ -174,6 +175,9 @@ def startup_agents(
             and a device are found, else the CPU.
         precision: Of a MatMul of float32 on Ascend: ``"strict"``, ``"hf32"`` or ``"fp16"``.
         deterministic: The same bits for the same inputs on Ascend, at the price of speed.
+        hccl: What ranks on Ascend find each other by: ``"root-info"``, or ``"rank-table"`` for the
+            server's rank table, which serves the first group of all ranks in the life of an agent;
+            later ones, and groups of some ranks, are made by root information.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, files in another number
@@ -195,6 +199,7 @@ def startup_agents(
     _checks.check_choice("device", device, _checks.DEVICES)
     _checks.check_choice("precision", precision, _checks.PRECISIONS)
     _checks.check_bool("deterministic", deterministic)
+    _checks.check_choice("hccl", hccl, _checks.HCCL_WAYS)
     _launcher.startup_agents(
         _launcher.Request(
             distributed_address=distributed_address,
@@ -211,5 +216,6 @@ def startup_agents(
             device=device,
             precision=precision,
             deterministic=deterministic,
+            hccl=hccl,
         )
     )

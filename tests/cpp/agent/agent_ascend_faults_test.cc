@@ -1,5 +1,5 @@
 // What becomes of a group of agents on simulated Ascend devices when the device of one rank fails.
-#include <functional>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -15,25 +15,24 @@ constexpr ShardedModel kFour = {"v2.10-hccl/mix_4", "matmul_rand", 4};
 constexpr ShardedModel kEight = {"v2.10-hccl/seed_8", "matmul_0", 8};
 constexpr int kDeviceLost = 3;
 
+// Does what a supervisor does, starts agents again that have ended, until a group is ready. `*codes`
+// are what they ended with, by rank.
+Result<std::shared_ptr<Executor>> Supervise(AgentsOnAscend& agents, std::map<int, int>* codes) {
+  const Deadline deadline = Deadline::After(std::chrono::seconds(60));
+  while (true) {
+    auto ready = agents.hub().WaitReady(Deadline::After(std::chrono::milliseconds(20)));
+    if (ready.ok() || deadline.HasPassed()) return ready;
+    for (int rank = 0; rank < agents.ranks(); ++rank) {
+      if (!agents.agent(rank).HasEnded()) continue;
+      (*codes)[rank] = agents.agent(rank).Wait();
+      agents.Spawn(rank);
+    }
+  }
+}
+
 class AscendFaultsTest : public testing::Test {
  protected:
   void SetUp() override { SKIP_WITHOUT_SHARED_FILES(); }
-
-  // Does what a supervisor does, starts agents again that have ended, until a group is ready.
-  // `*codes` are what they ended with, by rank.
-  static Result<std::shared_ptr<Executor>> Supervise(AgentsOnAscend& agents,
-                                                     std::map<int, int>* codes) {
-    const Deadline deadline = Deadline::After(std::chrono::seconds(60));
-    while (true) {
-      auto ready = agents.hub().WaitReady(Deadline::After(std::chrono::milliseconds(20)));
-      if (ready.ok() || deadline.HasPassed()) return ready;
-      for (int rank = 0; rank < agents.ranks(); ++rank) {
-        if (!agents.agent(rank).HasEnded()) continue;
-        (*codes)[rank] = agents.agent(rank).Wait();
-        agents.Spawn(rank);
-      }
-    }
-  }
 
   const TestFolder folder_;
 };
@@ -168,44 +167,49 @@ TEST_F(AscendFaultsTest, ARankTableThatPutsTheRankElsewhereIsRefused) {
   EXPECT_EQ(agents.agent(0).Wait(), 1);
 }
 
-// Eight agents with two graphs. What rank 0 wrote, with `commands` for its simulator, and what the
-// calls ended with.
+// What came of a job of eight agents with two graphs.
 struct Job {
-  std::string text;
-  std::string calls;
-  bool answered = false;
+  bool answered = false;  // By the agents that were started first.
+  std::string text;       // What the calls ended with, and what rank 0 logged.
+  std::string calls;      // See SimulatedDevices::Calls().
 };
 
+// Both graphs' stored values; whether they came. `*text` gets what came instead.
+bool Answers(Executor& executor, std::string* text) {
+  bool answered = true;
+  for (const GraphId graph : {0, 1}) {
+    const std::string model = StrCat("matmul_", graph);
+    std::vector<Tensor> outputs;
+    const Status status = RunStored(executor, graph, model, &outputs);
+    answered = answered && status.ok();
+    *text += StrCat(status.message(), "\n");
+    if (status.ok()) ExpectClose(outputs.at(0), StoredValues(model).at("out0"));
+  }
+  return answered;
+}
+
+// `commands` are for the simulator of rank 0. Whatever happens to it, the group answers in the end.
 Job RunJob(const std::string& commands) {
   const TestFolder folder;
   const SimulatedDevices devices(folder, "connect_ms=2000");
   AgentsOnAscend agents(folder, kEight, {"matmul_0", "matmul_1"});
   for (int rank = 0; rank < agents.ranks(); ++rank) agents.Spawn(rank, rank == 0 ? commands : "");
-  const Deadline deadline = Deadline::After(std::chrono::seconds(30));
-  auto executor = agents.hub().WaitReady(Deadline::After(std::chrono::milliseconds(20)));
-  while (!executor.ok() && !agents.agent(0).HasEnded() && !deadline.HasPassed()) {
-    executor = agents.hub().WaitReady(Deadline::After(std::chrono::milliseconds(20)));
-  }
   Job job;
-  if (executor.ok()) {
-    job.answered = true;
-    for (const GraphId graph : {0, 1}) {
-      std::vector<Tensor> outputs;
-      const std::string model = StrCat("matmul_", graph);
-      const Status status = RunStored(**executor, graph, model, &outputs);
-      job.answered = job.answered && status.ok();
-      job.text += StrCat(status.message(), "\n");
-      if (status.ok()) ExpectClose(outputs.at(0), StoredValues(model).at("out0"));
-    }
+  std::map<int, int> codes;
+  auto executor = Supervise(agents, &codes);
+  EXPECT_OK(executor);
+  if (!executor.ok()) return job;
+  job.answered = Answers(**executor, &job.text) && codes.empty();
+  if (!job.answered) {
+    executor = Supervise(agents, &codes);
+    EXPECT_OK(executor);
+    EXPECT_TRUE(executor.ok() && Answers(**executor, &job.text)) << job.text;
   }
-  // Whoever comes to a server that has stopped asks for a minute whether there is another.
-  for (int rank = 1; rank < agents.ranks(); ++rank) {
-    EXPECT_THAT(agents.agent(rank).Status(), HasSubstr("ready"));
+  EXPECT_THAT(agents.Stop(), Each(0));
+  for (const auto& [rank, code] : codes) {
+    if (rank == 0 && code == 1) continue;  // It could not start.
+    EXPECT_EQ(code, kDeviceLost) << "rank " << rank;
   }
-  const std::vector<int> codes = agents.Stop();
-  EXPECT_THAT(codes[0], testing::AnyOf(0, 1, kDeviceLost));
-  EXPECT_THAT(std::vector<int>(codes.begin() + 1, codes.end()),
-              Each(testing::AnyOf(0, kDeviceLost)));
   EXPECT_EQ(devices.Violations(), "");
   job.text += agents.Log(0);
   job.calls = devices.Calls();
@@ -237,19 +241,19 @@ TEST_F(AscendFaultsTest, EachFunctionThatFailsOnceOnOneOfEightRanksIsACleanError
   for (const std::string& function : called) {
     SCOPED_TRACE(function);
     const Job job = RunJob(StrCat("fail ", function, " 1"));
-    std::string code;
+    std::string error = StrCat(function, " gave nothing");  // What returns a pointer has no code.
     std::istringstream words(job.calls);
-    for (std::string pid, word, name; words >> pid >> word >> name;) {
+    for (std::string pid, word, name, code; words >> pid >> word >> name;) {
       if (word != "failed") continue;
       words >> code;
       failed.insert(name);
+      if (!name.starts_with("aclCreate")) error = StrCat(name, " failed with ", code, " (");
     }
-    if (job.text.find(StrCat(function, " failed with ", code, " (")) != std::string::npos) continue;
-    EXPECT_TRUE(MayGoUnnoticed(function)) << job.text;
-    EXPECT_TRUE(job.answered) << job.text;
+    if (job.text.find(error) != std::string::npos) continue;
+    EXPECT_TRUE(MayGoUnnoticed(function) && job.answered) << job.text;
   }
   EXPECT_EQ(failed, called);
-  EXPECT_GT(called.size(), 35U);
+  EXPECT_GT(called.size(), 30U);
 }
 
 }  // namespace
