@@ -145,15 +145,13 @@ void AgentConnection::Join(const proto::FormGroup& group) {
   const std::vector<std::string> peers(group.peer_addresses().begin(),
                                        group.peer_addresses().end());
   const WaitLimit limit(Deadline::After(options_.join_timeout), &epoch_over_);
-  const Timer::Entry watch =
-      WatchUntil(Deadline(limit.deadline.time() + options_.stuck_limit),
-                 "joining the other ranks has not ended at its limit");
+  const Timer::Entry watch = WatchUntil(Deadline(limit.deadline.time() + options_.stuck_limit),
+                                        "joining the other ranks has not ended at its limit");
   const Status shares_memory =
       group.shared_memory() ? AcceptMemory(group.epoch(), limit) : OkStatus();
-  const Status joined =
-      options_.join_peers(group.epoch(), peers, limit, [this](std::shared_ptr<Communicator> made) {
-        SetCommunicator(std::move(made));
-      });
+  const Status joined = options_.join_peers(
+      group.epoch(), peers, limit,
+      [this](std::shared_ptr<Communicator> made) { SetCommunicator(std::move(made)); });
   proto::AgentMessage answer;
   if (joined.ok()) {
     epoch_ = group.epoch();

@@ -28,10 +28,7 @@ class AgentConnection {
   // `listener` may be null: no shared memory is taken. All outlive this.
   AgentConnection(const AgentSessionOptions& options, const UnixListener* listener,
                   proto::AgentHub::Stub& stub, Timer& timer)
-      : options_(options),
-        listener_(listener),
-        timer_(timer),
-        stream_(stub.Connect(&context_)) {}
+      : options_(options), listener_(listener), timer_(timer), stream_(stub.Connect(&context_)) {}
 
   // Returns when the stream has ended, and with it the epoch. `on_accepted` runs at the server's
   // first message.

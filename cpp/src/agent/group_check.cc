@@ -145,12 +145,13 @@ Status CheckGroup(const GroupShape& shape, const std::vector<AgentGraphs>& agent
 }
 
 Status CheckDevices(const AgentDevices& devices) {
-  const auto first = std::ranges::find_if(devices, [](const auto& each) { return each.has_value(); });
+  const auto first =
+      std::ranges::find_if(devices, [](const auto& each) { return each.has_value(); });
   for (auto device = first; device != devices.end(); ++device) {
     if (!device->has_value() || **device == **first) continue;
-    return FailedPrecondition(StrCat(
-        "Rank ", device - devices.begin(), " device not match rank ", first - devices.begin(),
-        ", details: ", Describe(**device), " and ", Describe(**first)));
+    return FailedPrecondition(StrCat("Rank ", device - devices.begin(), " device not match rank ",
+                                     first - devices.begin(), ", details: ", Describe(**device),
+                                     " and ", Describe(**first)));
   }
   return OkStatus();
 }

@@ -93,9 +93,9 @@ Status GroupKeeper::CheckFits(const AgentSpec& spec) const {
                                        " comes back with other graphs than it had before"));
     }
     if (before.device == spec.device) return OkStatus();
-    return FailedPrecondition(
-        StrCat("rank ", spec.rank, " of ", servable_name_, " comes back with another device, ",
-               Describe(spec.device), ", than it had before, ", Describe(before.device)));
+    return FailedPrecondition(StrCat("rank ", spec.rank, " of ", servable_name_,
+                                     " comes back with another device, ", Describe(spec.device),
+                                     ", than it had before, ", Describe(before.device)));
   }
   AgentDevices devices = ConnectedDevices();
   devices[static_cast<size_t>(spec.rank)] = spec.device;

@@ -15,8 +15,8 @@ constexpr ShardedModel kFour = {"v2.10-hccl/mix_4", "matmul_rand", 4};
 constexpr ShardedModel kEight = {"v2.10-hccl/seed_8", "matmul_0", 8};
 constexpr int kDeviceLost = 3;
 
-// Does what a supervisor does, starts agents again that have ended, until a group is ready. `*codes`
-// are what they ended with, by rank.
+// Does what a supervisor does, starts agents again that have ended, until a group is ready.
+// `*codes` are what they ended with, by rank.
 Result<std::shared_ptr<Executor>> Supervise(AgentsOnAscend& agents, std::map<int, int>* codes) {
   const Deadline deadline = Deadline::After(std::chrono::seconds(60));
   while (true) {
@@ -46,7 +46,8 @@ struct Failure {
   const char* logged;
 };
 
-class AscendCollectiveTest : public AscendFaultsTest, public testing::WithParamInterface<Failure> {};
+class AscendCollectiveTest : public AscendFaultsTest,
+                             public testing::WithParamInterface<Failure> {};
 
 TEST_P(AscendCollectiveTest, EndsCleanlyAndTheGroupComesBack) {
   const SimulatedDevices devices(folder_, "exec_ms=600000");
@@ -80,15 +81,15 @@ TEST_P(AscendCollectiveTest, EndsCleanlyAndTheGroupComesBack) {
   EXPECT_EQ(devices.Violations(), "");
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Of, AscendCollectiveTest,
-    testing::Values(Failure{"Failing", "fail HcclAllReduce 2", kDeviceLost,
-                            "HcclAllReduce failed with 4 (internal)",
-                            "HcclAllReduce failed with 4 (internal)"},
-                    Failure{"Hanging", "set hang_at=2", kDeviceLost, "has not finished within 5000 ms",
-                            "the group of ranks has ended"},
-                    Failure{"Dying", "set die_at=2", 1, "rank 1", ""}),
-    [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Of, AscendCollectiveTest,
+                         testing::Values(Failure{"Failing", "fail HcclAllReduce 2", kDeviceLost,
+                                                 "HcclAllReduce failed with 4 (internal)",
+                                                 "HcclAllReduce failed with 4 (internal)"},
+                                         Failure{"Hanging", "set hang_at=2", kDeviceLost,
+                                                 "has not finished within 5000 ms",
+                                                 "the group of ranks has ended"},
+                                         Failure{"Dying", "set die_at=2", 1, "rank 1", ""}),
+                         [](const auto& info) { return info.param.name; });
 
 // Nothing interrupts a rank that HCCL does not let go.
 TEST_F(AscendFaultsTest, WhoIsStuckInHcclWhenTheEpochEndsEndsItsProcess) {

@@ -66,8 +66,8 @@ class SimulatedDevices {
 class AgentsOnAscend {
  public:
   // `graphs` are files of the model's folder. What agents log goes to files in `logs`.
-  AgentsOnAscend(const TestFolder& logs, const ShardedModel& model,
-                 std::vector<std::string> graphs, std::vector<std::string> flags = {})
+  AgentsOnAscend(const TestFolder& logs, const ShardedModel& model, std::vector<std::string> graphs,
+                 std::vector<std::string> flags = {})
       : logs_(logs), model_(model), graphs_(std::move(graphs)), flags_(std::move(flags)) {
     AgentHubOptions options;
     options.servable_name = "net";
@@ -84,10 +84,19 @@ class AgentsOnAscend {
   void Spawn(int rank, const std::string& commands = "") {
     const Variable for_it_alone("PIPESERVE_ASCEND_SIM_COMMANDS", commands);
     const auto folder = SharedFile("mindir/sharded") / model_.folder / StrCat("device", rank);
-    std::vector<std::string> flags = {"--server", hub_->address(), "--rank", StrCat(rank),
-                                      "--rank-size", StrCat(model_.ranks), "--device", "ascend",
-                                      "--deterministic", "--device-id", StrCat(rank),
-                                      "--group-config", (folder / "group_config.pb").string()};
+    std::vector<std::string> flags = {"--server",
+                                      hub_->address(),
+                                      "--rank",
+                                      StrCat(rank),
+                                      "--rank-size",
+                                      StrCat(model_.ranks),
+                                      "--device",
+                                      "ascend",
+                                      "--deterministic",
+                                      "--device-id",
+                                      StrCat(rank),
+                                      "--group-config",
+                                      (folder / "group_config.pb").string()};
     for (const std::string& graph : graphs_) {
       flags.insert(flags.end(), {"--model", (folder / StrCat(graph, ".mindir")).string()});
     }

@@ -60,5 +60,5 @@ def test_the_rank_table_for_hccl_says_that_it_is_complete():
     "table", [{"version": "1.2", "server_list": []}, {"group_list": []}, {"version": "1.0"}]
 )
 def test_a_rank_table_that_hccl_does_not_take_is_refused(table):
-    with pytest.raises(pipeserve_native.FailedPreconditionError, match="of version 1.0"):
+    with pytest.raises(pipeserve_native.FailedPreconditionError, match=r"of version 1\.0"):
         _launcher._write_rank_table(json.dumps(table))

@@ -47,8 +47,8 @@ struct Offer {
 Result<HcclGroup> JoinGroup(Device& device, Communicator& link, std::span<const int32_t> ranks,
                             const std::string& rank_table, Deadline deadline) {
   PIPESERVE_ASSIGN_OR_RETURN(const Membership membership, FindMembership(link, ranks));
-  PIPESERVE_ASSIGN_OR_RETURN(
-      const bool by_table, AllHaveTables(link, ranks, membership.size, rank_table, deadline));
+  PIPESERVE_ASSIGN_OR_RETURN(const bool by_table,
+                             AllHaveTables(link, ranks, membership.size, rank_table, deadline));
   if (by_table) return HcclGroup::JoinRankTable(device, rank_table, membership.index);
   Offer mine;
   Status failed;
