@@ -31,8 +31,7 @@ namespace {
 
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
-constexpr int kExitDeviceLost =
-    3;  // Only a new process may help, so whoever supervises starts one.
+constexpr int kExitDeviceLost = 3;  // Whoever supervises starts a new process.
 constexpr size_t kMaxKeyBytes = 32;
 
 // Tells the launcher, if there is one, how starting went. Only the first word counts.

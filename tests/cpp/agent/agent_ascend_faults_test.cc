@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <tuple>
 
 #include "agent/ascend_agents.h"
 
@@ -166,6 +167,20 @@ TEST_F(AscendFaultsTest, ARankTableThatPutsTheRankElsewhereIsRefused) {
   agents.Spawn(0);
   EXPECT_THAT(agents.agent(0).Status(), HasSubstr("has 2 ranks, --rank-size is 4"));
   EXPECT_EQ(agents.agent(0).Wait(), 1);
+}
+
+TEST_F(AscendFaultsTest, ARankThatComputesOtherwiseIsRefused) {
+  const SimulatedDevices devices(folder_, "");
+  AgentsOnAscend agents(folder_, kFour, {kFour.graph});
+  agents.Spawn(0);
+  EXPECT_THAT(agents.agent(0).Status(), HasSubstr("ready"));
+  for (const auto& [flag, value, text] :
+       {std::tuple("--device", "cpu", "Rank 1 device not match rank 0, details: (cpu) and (ascend"),
+        std::tuple("--precision", "hf32", "(ascend, precision hf32, deterministic) and (ascend")}) {
+    agents.Spawn(1, "", {flag, value});
+    EXPECT_THAT(agents.agent(1).Status(), HasSubstr(text));
+    EXPECT_EQ(agents.agent(1).Wait(), 1);
+  }
 }
 
 // What came of a job of eight agents with two graphs.

@@ -80,8 +80,9 @@ class AgentsOnAscend {
     agents_.resize(static_cast<size_t>(model_.ranks));
   }
 
-  // `commands` are for the simulator of this rank alone.
-  void Spawn(int rank, const std::string& commands = "") {
+  // `commands` are for the simulator of this rank alone, `more` are flags for it.
+  void Spawn(int rank, const std::string& commands = "",
+             const std::vector<std::string>& more = {}) {
     const Variable for_it_alone("PIPESERVE_ASCEND_SIM_COMMANDS", commands);
     const auto folder = SharedFile("mindir/sharded") / model_.folder / StrCat("device", rank);
     std::vector<std::string> flags = {"--server",
@@ -101,6 +102,7 @@ class AgentsOnAscend {
       flags.insert(flags.end(), {"--model", (folder / StrCat(graph, ".mindir")).string()});
     }
     flags.insert(flags.end(), flags_.begin(), flags_.end());
+    flags.insert(flags.end(), more.begin(), more.end());
     agents_[static_cast<size_t>(rank)] = std::make_unique<AgentProcess>(flags, "", LogFile(rank));
   }
   void SpawnAll() {
