@@ -27,6 +27,7 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --device-id N        this agent's device (default: $DEVICE_ID, else 0)
   --precision HOW      of float32 MatMul on Ascend: strict (default), hf32 or fp16
   --deterministic      the same bits for the same inputs on Ascend, at the price of speed
+  --rank-table FILE    what HCCL makes the first group of all ranks by (default: root information)
   --model FILE         a model file; the n-th one is subgraph n; on Ascend also a compiled one, .om
   --group-config FILE  the rank's communication groups
   --listen IP:PORT     where the other ranks reach this one (default: 127.0.0.1:0)
@@ -43,7 +44,8 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --heartbeat-ms N     milliseconds between two of them (default: 1000)
   --help, --version
 
-exit codes: 0 the server or the launcher said so; 1 failure; 2 wrong usage; 4 no server for 60 s
+Exit codes: 0 told to end, 1 an error, 2 wrong usage, 3 the device was lost and only a new process
+can have it again, 4 no server for 60 seconds.
 )";
 
 namespace {
@@ -56,6 +58,7 @@ enum Flag : int {
   kDeviceId,
   kPrecision,
   kDeterministic,
+  kRankTable,
   kModel,
   kGroupConfig,
   kListen,
@@ -79,6 +82,7 @@ constexpr option kOptions[] = {
     {"device-id", required_argument, nullptr, kDeviceId},
     {"precision", required_argument, nullptr, kPrecision},
     {"deterministic", no_argument, nullptr, kDeterministic},
+    {"rank-table", required_argument, nullptr, kRankTable},
     {"model", required_argument, nullptr, kModel},
     {"group-config", required_argument, nullptr, kGroupConfig},
     {"listen", required_argument, nullptr, kListen},
@@ -158,6 +162,9 @@ Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
       return ParseName("--precision", value, &ascend::ParsePrecision, &flags->precision);
     case kDeterministic:
       flags->deterministic = true;
+      return OkStatus();
+    case kRankTable:
+      flags->rank_table = value;
       return OkStatus();
     case kDeviceId:
       return ParseNumber("--device-id", value, 0, &flags->device_id);

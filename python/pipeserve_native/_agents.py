@@ -173,11 +173,17 @@ class Agents:
         commands: Per rank the program and its arguments, but for what only this class knows.
         key: Key of encrypted model files, handed over through a pipe.
         supervision: What happens when an agent ends.
+        files: What agents read; removed at the end.
     """
 
     def __init__(
-        self, commands: Mapping[int, Sequence[str]], key: bytes | None, supervision: Supervision
+        self,
+        commands: Mapping[int, Sequence[str]],
+        key: bytes | None,
+        supervision: Supervision,
+        files: Sequence[str] = (),
     ) -> None:
+        self._files = list(files)
         self._key = key
         self._supervision = supervision
         self._seats = [
@@ -194,6 +200,7 @@ class Agents:
         """After a fork: the agents are the other process', and must see when it alone ends."""
         self._stop_lock = threading.Lock()
         seats, self._seats = self._seats, []
+        self._files.clear()
         for seat in seats:
             if seat.process is not None:
                 seat.process.close()
@@ -356,3 +363,5 @@ class Agents:
                 process.kill()
             for process in processes:
                 process.end()
+            while self._files:
+                os.unlink(self._files.pop())

@@ -254,6 +254,11 @@ def _add_agent(commands: Any) -> None:
         help="of one agent within ten minutes; -1 is no limit (default: %(default)s)",
     )
     _add_heartbeat(parser)
+        "--hccl",
+        choices=_checks.HCCL_WAYS,
+        default="root-info",
+        help="what ranks on Ascend find each other by",
+    )
     parser.set_defaults(run=_agent)
 
 
@@ -294,6 +299,7 @@ def _agent(args: argparse.Namespace) -> None:
         max_restarts=None if args.max_restarts < 0 else args.max_restarts,
         heartbeat_in_seconds=args.heartbeat,
         dead_after_in_seconds=args.dead_after,
+        hccl=args.hccl,
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import json
 import logging
 import os
 import socket
+import tempfile
 from dataclasses import dataclass
 
 from pipeserve_native import _checks, _core, _lifetime, _programs
@@ -49,6 +51,7 @@ class Request:
     max_restarts: int | None
     heartbeat: float
     dead_after: float
+    hccl: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +148,23 @@ def _check_files(request: Request, place: _Place) -> None:
                 raise NotFoundError(f"Cannot access {kind} file '{file}'")
 
 
+def _write_rank_table(content: str) -> str:
+    """The server's rank table as a file for HCCL, which wants to be told that it is complete."""
+    table = json.loads(content)
+    if table.get("version") != "1.0" or "server_list" not in table:
+        raise FailedPreconditionError(
+            "hccl='rank-table' needs a rank table of version 1.0 with a server_list, the server's "
+            f"has version {table.get('version')!r} and {', '.join(table)}"
+        )
+    table.setdefault("status", "completed")
+    fd, path = tempfile.mkstemp(prefix="pipeserve-rank-table-", suffix=".json")
+    with open(fd, "w") as file:
+        json.dump(table, file)
+    return path
+
+
 def _commands(
-    request: Request, place: _Place, config: _core.AgentGroupConfig
+    request: Request, place: _Place, config: _core.AgentGroupConfig, rank_table: str | None
 ) -> dict[int, list[str]]:
     """By rank."""
     commands = {}
@@ -167,6 +185,8 @@ def _commands(
         command += ["--device", request.device, "--precision", request.precision]
         if request.deterministic:
             command += ["--deterministic"]
+        if rank_table is not None:
+            command += ["--rank-table", rank_table]
         commands[rank] = command
     return commands
 
@@ -200,7 +220,11 @@ def startup_agents(request: Request) -> None:
         dead_after=request.dead_after,
         give_up=functools.partial(_report_failure, request.distributed_address),
     )
-    agents = Agents(_commands(request, place, config), request.key, supervision)
+    rank_table = None
+    if request.hccl == "rank-table":
+        rank_table = _write_rank_table(config.rank_table_json)
+    commands = _commands(request, place, config, rank_table)
+    agents = Agents(commands, request.key, supervision, files=[rank_table] if rank_table else [])
     atexit.register(agents.stop)
     try:
         agents.start()

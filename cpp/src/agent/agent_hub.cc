@@ -76,6 +76,9 @@ class HubService final : public HubBase {
                    .instance = request.instance(),
                    .peer_address = request.peer_address(),
                    .lane_address = request.lane_address(),
+                   .device = {.kind = request.device().kind(),
+                              .precision = request.device().precision(),
+                              .deterministic = request.device().deterministic()},
                    .graphs = {}};
     for (const proto::GraphSignature& graph : request.graphs()) {
       Result<GraphSignature> signature = SignatureFromProto(graph);

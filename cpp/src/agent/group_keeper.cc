@@ -88,12 +88,19 @@ Result<std::string> GroupKeeper::Register(AgentSpec spec) {
 // been the one that was wrong. Later every rank is bound to what it said when the group formed.
 Status GroupKeeper::CheckFits(const AgentSpec& spec) const {
   if (group_ != nullptr) {
-    if (SameGraphs(seats_[static_cast<size_t>(spec.rank)].spec->graphs, spec.graphs)) {
-      return OkStatus();
+    const AgentSpec& before = *seats_[static_cast<size_t>(spec.rank)].spec;
+    if (!SameGraphs(before.graphs, spec.graphs)) {
+      return FailedPrecondition(StrCat("rank ", spec.rank, " of ", servable_name_,
+                                       " comes back with other graphs than it had before"));
     }
+    if (before.device == spec.device) return OkStatus();
     return FailedPrecondition(StrCat("rank ", spec.rank, " of ", servable_name_,
-                                     " comes back with other graphs than it had before"));
+                                     " comes back with another device, ", Describe(spec.device),
+                                     ", than it had before, ", Describe(before.device)));
   }
+  AgentDevices devices = ConnectedDevices();
+  devices[static_cast<size_t>(spec.rank)] = spec.device;
+  PIPESERVE_RETURN_IF_ERROR(CheckDevices(devices));
   std::vector<AgentGraphs> agents = ConnectedGraphs();
   agents[static_cast<size_t>(spec.rank)] = spec.graphs;
   return CheckGroup(shape_, agents);
@@ -105,6 +112,14 @@ std::vector<AgentGraphs> GroupKeeper::ConnectedGraphs() const {
     if (seats_[rank].link != nullptr) agents[rank] = seats_[rank].spec->graphs;
   }
   return agents;
+}
+
+AgentDevices GroupKeeper::ConnectedDevices() const {
+  AgentDevices devices(seats_.size());
+  for (size_t rank = 0; rank < seats_.size(); ++rank) {
+    if (seats_[rank].link != nullptr) devices[rank] = seats_[rank].spec->device;
+  }
+  return devices;
 }
 
 Status GroupKeeper::Connect(int rank, const std::string& token, std::shared_ptr<AgentLink> link) {

@@ -24,6 +24,7 @@ struct AgentSpec {
   uint64_t instance = 0;  // Tells processes apart.
   std::string peer_address;
   std::string lane_address = {};  // Where it takes shared memory; may be empty.
+  DeviceTraits device = {};
   AgentGraphs graphs = {};
 };
 
@@ -68,6 +69,7 @@ class GroupKeeper {
   Status CheckRank(int rank) const;
   Status CheckFits(const AgentSpec& spec) const REQUIRES(mutex_);
   std::vector<AgentGraphs> ConnectedGraphs() const REQUIRES(mutex_);
+  AgentDevices ConnectedDevices() const REQUIRES(mutex_);
   void MakeGroup() REQUIRES(mutex_);
   void FormGroup() REQUIRES(mutex_);
   void OfferMemory() REQUIRES(mutex_);

@@ -186,6 +186,7 @@ def startup_agents(
     max_restarts: int | None = 10,
     heartbeat_in_seconds: float = 1.0,
     dead_after_in_seconds: float = 3.0,
+    hccl: str = "root-info",
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
@@ -220,6 +221,9 @@ def startup_agents(
             told. None is no limit.
         heartbeat_in_seconds: How often an agent gives a sign of life, 0.01 and up.
         dead_after_in_seconds: An agent that gives none for so long is killed.
+        hccl: What ranks on Ascend find each other by: ``"root-info"``, or ``"rank-table"`` for the
+            server's rank table, which serves the first group of all ranks in the life of an agent;
+            later ones, and groups of some ranks, are made by root information.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, files in another number
@@ -245,6 +249,7 @@ def startup_agents(
     if max_restarts is not None:
         _checks.check_int("max_restarts", max_restarts, 0)
     _check_heartbeat(heartbeat_in_seconds, dead_after_in_seconds)
+    _checks.check_choice("hccl", hccl, _checks.HCCL_WAYS)
     _launcher.startup_agents(
         _launcher.Request(
             distributed_address=distributed_address,
@@ -265,5 +270,6 @@ def startup_agents(
             max_restarts=max_restarts,
             heartbeat=heartbeat_in_seconds,
             dead_after=dead_after_in_seconds,
+            hccl=hccl,
         )
     )

@@ -15,7 +15,9 @@ void Faults::CorruptTask(Function function, uint64_t nth) {
 }
 
 void Faults::CancelHangs() {
-  std::erase_if(task_faults_, [](const Fault& fault) { return fault.code == kHang; });
+  const auto hangs = [](const Fault& fault) { return fault.code == kHang; };
+  std::erase_if(task_faults_, hangs);
+  std::erase_if(call_faults_, hangs);
 }
 
 std::optional<int32_t> Faults::NextCall(Function function) {

@@ -12,7 +12,7 @@
 namespace pipeserve::ascend::sim {
 
 constexpr int32_t kUsualCode = -1;  // Whatever is usual for the function.
-constexpr int32_t kHang = -2;       // A task that never ends.
+constexpr int32_t kHang = -2;       // A task or call that never ends.
 
 class Faults {
  public:
@@ -22,7 +22,7 @@ class Faults {
   void FailTask(uint64_t nth, int32_t code);
   // The `nth` task from now of `function` leaves a wrong result.
   void CorruptTask(Function function, uint64_t nth);
-  // Tasks that were to hang and have not come yet do not.
+  // Tasks and calls that were to hang and have not come yet do not.
   void CancelHangs();
   void Clear() { *this = Faults(); }
 
