@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeserve_native import __version__, _checks, _demo, server
+from pipeserve_native import __version__, _checks, _demo, _model_folders, server
 from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native.client import Client
 from pipeserve_native.server import _config, distributed
@@ -262,27 +262,12 @@ def _add_agent(commands: Any) -> None:
     parser.set_defaults(run=_agent)
 
 
-def _device_directories(models: str) -> list[str]:
-    prefix = "device"
-    numbers = sorted(
-        int(entry[len(prefix) :])
-        for entry in os.listdir(models)
-        if entry.startswith(prefix) and entry[len(prefix) :].isdecimal()
-    )
-    if not numbers:
-        raise _UsageError(f"there is no directory device<r> in {models}")
-    return [os.path.abspath(os.path.join(models, f"{prefix}{number}")) for number in numbers]
-
-
 def _agent(args: argparse.Namespace) -> None:
-    model_files = []
-    group_files = []
-    for directory in _device_directories(args.models):
-        names = sorted(name for name in os.listdir(directory) if name.endswith(".mindir"))
-        model_files.append([os.path.join(directory, name) for name in names])
-        group = os.path.join(directory, "group_config.pb")
-        if os.path.exists(group):
-            group_files.append([group])
+    folders = _model_folders.device_folders(args.models)
+    if not folders:
+        raise _UsageError(f"there is no directory device<r> in {args.models}")
+    model_files = [_model_folders.model_files(folder) for folder in folders]
+    group_files = [files for folder in folders if (files := _model_folders.group_files(folder))]
     distributed.startup_agents(
         args.address,
         model_files,
