@@ -27,6 +27,7 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --device-id N        this agent's device (default: $DEVICE_ID, else 0)
   --precision HOW      of float32 MatMul on Ascend: strict (default), hf32 or fp16
   --deterministic      the same bits for the same inputs on Ascend, at the price of speed
+  --rank-table FILE    what HCCL makes the first group of all ranks by (default: root information)
   --model FILE         a model file; the n-th one is subgraph n; on Ascend also a compiled one, .om
   --group-config FILE  the rank's communication groups
   --listen IP:PORT     where the other ranks reach this one (default: 127.0.0.1:0)
@@ -38,8 +39,13 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --key-fd N           read the decryption key, raw, from this descriptor
   --dec-mode MODE      AES-GCM (default) or AES-CBC
   --launcher-fd N      exit when this descriptor reaches its end
-  --status-fd N        write one line of JSON here: {"state":"ready"}, or "failed" and "error"
+  --status-fd N        write lines of JSON here: {"state":"ready"}, or "failed" and "error"; after
+                       "ready", "alive" at every heartbeat
+  --heartbeat-ms N     milliseconds between two of them (default: 1000)
   --help, --version
+
+Exit codes: 0 told to end, 1 an error, 2 wrong usage, 3 the device was lost and only a new process
+can have it again, 4 no server for 60 seconds.
 )";
 
 namespace {
@@ -52,6 +58,7 @@ enum Flag : int {
   kDeviceId,
   kPrecision,
   kDeterministic,
+  kRankTable,
   kModel,
   kGroupConfig,
   kListen,
@@ -62,6 +69,7 @@ enum Flag : int {
   kDecMode,
   kLauncherFd,
   kStatusFd,
+  kHeartbeatMs,
   kHelp,
   kVersion,
 };
@@ -74,6 +82,7 @@ constexpr option kOptions[] = {
     {"device-id", required_argument, nullptr, kDeviceId},
     {"precision", required_argument, nullptr, kPrecision},
     {"deterministic", no_argument, nullptr, kDeterministic},
+    {"rank-table", required_argument, nullptr, kRankTable},
     {"model", required_argument, nullptr, kModel},
     {"group-config", required_argument, nullptr, kGroupConfig},
     {"listen", required_argument, nullptr, kListen},
@@ -84,6 +93,7 @@ constexpr option kOptions[] = {
     {"dec-mode", required_argument, nullptr, kDecMode},
     {"launcher-fd", required_argument, nullptr, kLauncherFd},
     {"status-fd", required_argument, nullptr, kStatusFd},
+    {"heartbeat-ms", required_argument, nullptr, kHeartbeatMs},
     {"help", no_argument, nullptr, kHelp},
     {"version", no_argument, nullptr, kVersion},
     {nullptr, 0, nullptr, 0},
@@ -153,6 +163,9 @@ Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
     case kDeterministic:
       flags->deterministic = true;
       return OkStatus();
+    case kRankTable:
+      flags->rank_table = value;
+      return OkStatus();
     case kDeviceId:
       return ParseNumber("--device-id", value, 0, &flags->device_id);
     case kModel:
@@ -178,6 +191,8 @@ Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
       return ParseNumber("--launcher-fd", value, 0, &flags->launcher_fd);
     case kStatusFd:
       return ParseNumber("--status-fd", value, 0, &flags->status_fd);
+    case kHeartbeatMs:
+      return ParseNumber("--heartbeat-ms", value, 1, &flags->heartbeat_ms);
     case kHelp:
       flags->help = true;
       return OkStatus();

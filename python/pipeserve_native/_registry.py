@@ -17,7 +17,7 @@ from pipeserve_native import _core
 from pipeserve_native._errors import FailedPreconditionError, InvalidArgumentError
 
 if TYPE_CHECKING:
-    from pipeserve_native._launcher import Agents
+    from pipeserve_native._agents import Agents
 
 CONFIG_FILE = "servable_config.py"
 
@@ -106,6 +106,7 @@ class Pipeline:
     output_names: list[str]
     function: Callable[..., Any]
     timeout: float
+    replayable: bool
 
     def build(self) -> _core.PipelineSpec:
         """The pipeline for the core."""
@@ -115,6 +116,7 @@ class Pipeline:
             output_names=self.output_names,
             function=_core.instance_function(self.function, self.name, len(self.output_names)),
             timeout=self.timeout,
+            replayable=self.replayable,
         )
 
 

@@ -95,4 +95,9 @@ def agent_request(
         device="ascend",
         precision=_precision(declaration),
         deterministic=False,
+        on_agent_failure="restart",
+        max_restarts=10,
+        heartbeat=1.0,
+        dead_after=3.0,
+        hccl="root-info",
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pipeserve_native import _core, _launcher
+from pipeserve_native._agents import Agents
 from pipeserve_native._errors import FailedPreconditionError
 from pipeserve_native._registry import (
     Binding,
@@ -47,6 +49,10 @@ class GroupOptions:
     rank_table_file: str
     address: str
     call_timeout: float = 10.0
+    heartbeat: float = 1.0
+    dead_after: float = 3.0
+    failover_timeout: float = 30.0
+    on_agent_lost: Callable[[], None] | None = None
     lane: str = "auto"
     wait: str = "last"
     max_inflight: int | None = None
@@ -90,7 +96,7 @@ def _start_on_ascend(
     declaration: LocalDeclaration,
     files: list[str],
     options: LocalOptions,
-) -> _launcher.Agents:
+) -> Agents:
     """Starts a group of one rank, and its agent; returns when that has loaded its graphs."""
     device_id = _ascend.the_device(options.device_ids)
     request = _ascend.agent_request(declaration, files, options.dec_key, options.dec_mode)
@@ -136,6 +142,10 @@ def _start_group(
         rank_table_file=options.rank_table_file,
         address=options.address,
         call_timeout=options.call_timeout,
+        heartbeat=options.heartbeat,
+        dead_after=options.dead_after,
+        failover_timeout=options.failover_timeout,
+        on_agent_lost=options.on_agent_lost,
         lane=LANES[options.lane],
         wait_for_all=options.wait == "all",
         max_inflight=options.max_inflight or 0,

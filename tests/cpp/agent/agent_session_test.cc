@@ -22,16 +22,20 @@ class EchoExecutor final : public Executor {
   Status Run(GraphId /*graph*/, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override {
     context_ = context;
+    PIPESERVE_RETURN_IF_ERROR(error_);
     outputs->assign(inputs.begin(), inputs.end());
     return OkStatus();
   }
 
-  const CallContext& context() const { return context_; }  // Between calls.
+  // Between calls.
+  const CallContext& context() const { return context_; }
+  void FailWith(Status error) { error_ = std::move(error); }
 
  private:
   const GraphSignature signature_{.inputs = {{"x", DataType::kFloat32, {2}}},
                                   .outputs = {{"y", DataType::kFloat32, {2}}}};
   CallContext context_;
+  Status error_;
 };
 
 // A session on a thread, which joins its peers only when `may_join` lets it.
@@ -46,10 +50,12 @@ class EchoAgent {
                   .executor = &executor_,
                   .join_peers =
                       [=, this](uint64_t epoch, std::span<const std::string> peers,
-                                const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
-                    PIPESERVE_RETURN_IF_ERROR(may_join());
-                    return JoinCollectives(listener_, rank, peers, epoch, limit);
-                  },
+                                const WaitLimit& limit, const AnnounceCommunicator& announce) {
+                        PIPESERVE_RETURN_IF_ERROR(may_join());
+                        auto joined = JoinCollectives(listener_, rank, peers, epoch, limit);
+                        if (joined.ok()) announce(*joined);
+                        return joined.status();
+                      },
                   .on_connected = {},
                   .join_timeout = std::chrono::hours(1)}),
         thread_([this] { EXPECT_OK(session_.Run()); }) {}
@@ -107,6 +113,87 @@ TEST(AgentSessionTest, StopEndsJoining) {
   ASSERT_OK(PollUntil(std::span(&polled, 1), Soon()));
   zero.reset();
   over.Raise();
+}
+
+// Neither comes back from joining by itself.
+class StuckAgent {
+ public:
+  StuckAgent(const std::string& server, Duration join_timeout)
+      : session_({.server = server,
+                  .peer_address = "nowhere",
+                  .executor = &executor_,
+                  .join_peers =
+                      [this](uint64_t, std::span<const std::string>, const WaitLimit&,
+                             const AnnounceCommunicator&) {
+                        joining_.Raise();
+                        (void)PollUntil({}, {Soon(), &let_go_});
+                        return Unavailable("let go");
+                      },
+                  .on_stuck =
+                      [this](const Status& reason) {
+                        reason_ = reason;
+                        let_go_.Raise();
+                      },
+                  .on_connected = {},
+                  .join_timeout = join_timeout,
+                  .stuck_limit = std::chrono::milliseconds(10)}),
+        thread_([this] { EXPECT_OK(session_.Run()); }) {}
+
+  void AwaitJoining() const {
+    pollfd polled{.fd = joining_.fd(), .events = POLLIN, .revents = 0};
+    EXPECT_OK(PollUntil(std::span(&polled, 1), Soon()));
+  }
+  // What it was stuck with, once it was let go because of that.
+  Status AwaitStuck() const {
+    pollfd polled{.fd = let_go_.fd(), .events = POLLIN, .revents = 0};
+    EXPECT_OK(PollUntil(std::span(&polled, 1), Soon()));
+    return reason_;
+  }
+  void Stop() {
+    session_.Stop("the test is over");
+    thread_.join();
+  }
+
+ private:
+  EchoExecutor executor_;
+  Interrupt joining_, let_go_;
+  Status reason_;
+  AgentSession session_;
+  std::jthread thread_;
+};
+
+TEST(AgentSessionTest, JoiningThatOutlivesItsLimitIsTold) {
+  const auto hub = OpenHub(1);
+  StuckAgent agent(hub->address(), std::chrono::milliseconds(10));
+  EXPECT_ERROR(agent.AwaitStuck(), kDeadlineExceeded, "has not ended at its limit");
+  agent.Stop();
+}
+
+TEST(AgentSessionTest, JoiningThatOutlivesItsEpochIsTold) {
+  const auto hub = OpenHub(1);
+  StuckAgent agent(hub->address(), std::chrono::hours(1));
+  agent.AwaitJoining();
+  agent.Stop();
+  EXPECT_ERROR(agent.AwaitStuck(), kDeadlineExceeded, "has not ended with its epoch");
+}
+
+TEST(AgentSessionTest, ALostDeviceEndsTheSessionAfterTheAnswer) {
+  const auto hub = OpenHub(1);
+  EchoExecutor executor;
+  AgentSession session({.server = hub->address(),
+                        .peer_address = "nowhere",
+                        .executor = &executor,
+                        .join_peers = [](auto&&...) { return OkStatus(); },
+                        .device_health = [] { return Unavailable("the device is gone"); },
+                        .on_connected = {}});
+  std::jthread thread([&] { EXPECT_ERROR(session.Run(), kUnavailable, "the device is gone"); });
+  const auto group = hub->WaitReady(Soon());
+  ASSERT_OK(group);
+  executor.FailWith(Internal("matmul failed with 507015"));
+  const Tensor x = Tensor::Of<float>({2}, {1, 2});
+  std::vector<Tensor> outputs;
+  EXPECT_ERROR((*group)->Run(0, std::span(&x, 1), {.deadline = Soon()}, &outputs), kInternal,
+               "matmul failed with 507015");
 }
 
 }  // namespace

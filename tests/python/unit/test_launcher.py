@@ -1,7 +1,13 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import pipeserve_native
 from pipeserve_native import _launcher
 
 
-def command_of_first(threads):
+def command_of_first(threads, rank_table=None):
     request = _launcher.Request(
         distributed_address="127.0.0.1:6200",
         model_files=[["a.mindir"], ["b.mindir"]],
@@ -16,9 +22,14 @@ def command_of_first(threads):
         device="auto",
         precision="strict",
         deterministic=False,
+        on_agent_failure="restart",
+        max_restarts=None,
+        heartbeat=1.0,
+        dead_after=3.0,
+        hccl="root-info",
     )
     place = _launcher._Place("127.0.0.1", [2, 3], [0, 1])
-    return next(_launcher._commands(request, place, rank_size=4))
+    return _launcher._commands(request, place, rank_size=4, rank_table=rank_table)[2]
 
 
 def test_agents_share_the_cores_among_those_of_this_machine():
@@ -30,3 +41,26 @@ def test_agents_share_the_cores_among_those_of_this_machine():
 def test_threads_that_are_asked_for_are_handed_on():
     command = command_of_first(3)
     assert command[command.index("--threads") + 1] == "3"
+
+
+def test_a_rank_table_is_handed_on():
+    assert "--rank-table" not in command_of_first(None)
+    command = command_of_first(None, "/tmp/table.json")
+    assert command[command.index("--rank-table") + 1] == "/tmp/table.json"
+
+
+def test_the_rank_table_for_hccl_says_that_it_is_complete():
+    table = {"version": "1.0", "server_count": "1", "server_list": [{"server_id": "10.0.0.1"}]}
+    path = Path(_launcher._write_rank_table(json.dumps(table)))
+    try:
+        assert json.loads(path.read_text()) == {**table, "status": "completed"}
+    finally:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    "table", [{"version": "1.2", "server_list": []}, {"group_list": []}, {"version": "1.0"}]
+)
+def test_a_rank_table_that_hccl_does_not_take_is_refused(table):
+    with pytest.raises(pipeserve_native.FailedPreconditionError, match=r"of version 1\.0"):
+        _launcher._write_rank_table(json.dumps(table))

@@ -1,10 +1,13 @@
 #include "executor/ascend/ascend_executor.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "base/str_cat.h"
 #include "executor/ascend/device_state.h"
 #include "executor/ascend/device_thread.h"
+#include "executor/ascend/group_link.h"
+#include "pipeserve/log.h"
 
 namespace pipeserve::ascend {
 
@@ -12,16 +15,20 @@ class AscendExecutor::Impl {
  public:
   ~Impl() {
     if (state_ == nullptr) return;
-    (void)thread_.Do([this] { return state_->Close(); });  // Nobody is left to be told.
+    const Status status = thread_.Do([this] { return state_->Close(); });
+    if (status.ok()) return;
+    Log(LogLevel::kWarning, "device not given back", {{"reason", status.message()}});
   }
 
   Status Load(std::vector<AscendModel> models, const AscendExecutorOptions& options) {
+    traits_ = {"ascend", PrecisionName(options.precision), options.device.deterministic};
     for (AscendModel& model : models) PIPESERVE_RETURN_IF_ERROR(Add(std::move(model), options));
     LibraryOptions library = options.library;
     library.collectives = options.rank_size > 1;
     return thread_.Do([&]() -> Status {
       PIPESERVE_ASSIGN_OR_RETURN(
           state_, DeviceState::Open(library, options.device, options.call_limit, models_));
+      state_->set_rank_table(options.rank_table);
       return OkStatus();
     });
   }
@@ -38,11 +45,21 @@ class AscendExecutor::Impl {
     (void)thread_.Do([this] { return state_->LeaveGroup(), OkStatus(); });
   }
 
-  Result<std::shared_ptr<Communicator>> JoinGroup(std::shared_ptr<Communicator> communicator) {
+  Status JoinGroup(std::shared_ptr<Communicator> communicator, Deadline deadline,
+                   const AnnounceCommunicator& announce) {
     const auto link = std::make_shared<GroupLink>(std::move(communicator));
-    PIPESERVE_RETURN_IF_ERROR(thread_.Do([&] { return state_->JoinGroup(link); }));
-    return std::shared_ptr<Communicator>(link);
+    announce(link);
+    return thread_.Do([&] { return state_->JoinGroup(link, deadline); });
   }
+
+  Status Health() {
+    Status health;
+    // Refused when too much waits, which says nothing of the device.
+    (void)thread_.Do([&] { return health = state_->CheckHealth(), OkStatus(); });
+    return health;
+  }
+
+  const DeviceTraits& traits() const { return traits_; }
 
   DeviceModels models() const { return models_; }
 
@@ -61,6 +78,7 @@ class AscendExecutor::Impl {
     return OkStatus();
   }
 
+  DeviceTraits traits_;
   std::vector<std::unique_ptr<DeviceModel>> models_;
   std::unique_ptr<DeviceState> state_;
   DeviceThread thread_;  // Last, so that it ends before what it works on.
@@ -99,9 +117,17 @@ Status AscendExecutor::Run(GraphId graph, std::span<const Tensor> inputs,
 
 void AscendExecutor::LeaveGroup() { impl_->LeaveGroup(); }
 
-Result<std::shared_ptr<Communicator>> AscendExecutor::JoinGroup(
-    std::shared_ptr<Communicator> communicator) {
-  return impl_->JoinGroup(std::move(communicator));
+Status AscendExecutor::JoinGroup(std::shared_ptr<Communicator> communicator, Deadline deadline,
+                                 const AnnounceCommunicator& announce) {
+  return impl_->JoinGroup(std::move(communicator), deadline, announce);
 }
+
+DeviceTraits AscendExecutor::traits() const { return impl_->traits(); }
+
+Duration AscendExecutor::join_limit() const {
+  return JoinLimit(std::getenv("HCCL_CONNECT_TIMEOUT"));
+}
+
+Status AscendExecutor::Health() { return impl_->Health(); }
 
 }  // namespace pipeserve::ascend

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "executor/ascend/acl_error.h"
 #include "executor/ascend/library.h"
@@ -43,8 +44,11 @@ class Device {
   // The worst that calls have said of the device so far.
   Health health() const { return health_; }
 
-  // Work may be left on it that nobody waits for.
-  void Suspect() { health_ = Worse(health_, Health::kSuspect); }
+  // The first error after which it was not healthy; OK while it is.
+  const Status& lost_by() const { return lost_by_; }
+
+  // Work may be left on it that nobody waits for, because of `error`, which is returned.
+  Status Suspect(Status error) { return Note(Health::kSuspect, std::move(error)); }
 
   // Work may go on for ever: from now on what is on the device stays there until the process ends.
   void Abandon() { abandoned_ = true; }
@@ -59,12 +63,15 @@ class Device {
   explicit Device(std::shared_ptr<const Library> library) : library_(std::move(library)) {}
   Status Start(const DeviceOptions& options);
   Status Initialize();
+  // Returns `error`.
+  Status Note(Health health, Status error);
   Status Take(const DeviceOptions& options);
 
   const std::shared_ptr<const Library> library_;
   Version version_;
   Product product_;
   Health health_ = Health::kHealthy;
+  Status lost_by_;
   bool abandoned_ = false;
   bool initialized_ = false;  // By this, and not by another library of the process.
   int32_t taken_ = -1;        // The device that was set.

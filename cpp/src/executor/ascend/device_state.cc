@@ -32,7 +32,7 @@ Status DeviceState::Load() {
   PIPESERVE_ASSIGN_OR_RETURN(stream_, Stream::Create(*device_));
   for (size_t id = 0; id < models_.size(); ++id) {
     Status status = models_[id]->Load(*device_, collectives_);
-    if (status.ok() && models_[id]->groups().empty()) status = WarmUp(*models_[id]);
+    if (status.ok() && models_[id]->groups().empty()) status = WarmUp(*models_[id], wait_);
     if (!status.ok()) return status.WithContext(StrCat("graph ", id));
   }
   return OkStatus();
@@ -51,7 +51,8 @@ Status DeviceState::Close() {
 
 Status DeviceState::CheckHealth() const {
   if (device_->health() == Health::kHealthy) return OkStatus();
-  return Unavailable("the device has failed, this process must be restarted");
+  return Unavailable(StrCat("the device has failed, this process must be restarted: ",
+                            device_->lost_by().message()));
 }
 
 Status DeviceState::Run(DeviceModel& model, std::span<const Tensor> inputs,
@@ -67,7 +68,7 @@ void DeviceState::LeaveGroup() {
   link_.reset();
 }
 
-Status DeviceState::JoinGroup(std::shared_ptr<GroupLink> link) {
+Status DeviceState::JoinGroup(std::shared_ptr<GroupLink> link, Deadline deadline) {
   LeaveGroup();
   PIPESERVE_RETURN_IF_ERROR(CheckHealth());
   link_ = std::move(link);
@@ -75,18 +76,24 @@ Status DeviceState::JoinGroup(std::shared_ptr<GroupLink> link) {
   std::set<std::vector<int32_t>> groups;
   for (const auto& model : models_) groups.merge(model->groups());
   for (const std::vector<int32_t>& ranks : groups) {
-    const Deadline deadline = Deadline::After(wait_.limit);
+    // HCCL takes a table once: its group has the same name every time, and no epoch.
+    const std::string rank_table = ranks.empty() ? std::exchange(rank_table_, {}) : "";
     PIPESERVE_ASSIGN_OR_RETURN(HcclGroup group,
-                               ascend::JoinGroup(*device_, *link_, ranks, deadline));
+                               ascend::JoinGroup(*device_, *link_, ranks, rank_table, deadline));
     collectives_.Add(ranks, std::move(group));
   }
+  // Others may still be joining their groups.
+  WaitFor wait = wait_;
+  if (!deadline.is_infinite()) {
+    wait.limit = std::chrono::ceil<std::chrono::milliseconds>(deadline.Remaining());
+  }
   for (const auto& model : models_) {
-    if (!model->groups().empty()) PIPESERVE_RETURN_IF_ERROR(WarmUp(*model));
+    if (!model->groups().empty()) PIPESERVE_RETURN_IF_ERROR(WarmUp(*model, wait));
   }
   return OkStatus();
 }
 
-Status DeviceState::WarmUp(DeviceModel& model) {
+Status DeviceState::WarmUp(DeviceModel& model, const WaitFor& wait) {
   if (!model.is_static()) return OkStatus();
   std::vector<Tensor> inputs, outputs;
   for (const TensorInfo& info : model.signature().inputs) {
@@ -94,7 +101,7 @@ Status DeviceState::WarmUp(DeviceModel& model) {
     std::memset(inputs.back().mutable_data(), 0, inputs.back().byte_size());
   }
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Program> program, model.Find(inputs));
-  return program->Run(stream_, workspace_, inputs, {}, wait_, &outputs);
+  return program->Run(stream_, workspace_, inputs, {}, wait, &outputs);
 }
 
 }  // namespace pipeserve::ascend

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "executor/ascend/device_model.h"
@@ -24,13 +26,19 @@ class DeviceState {
   // Takes everything off the device and gives it back.
   Status Close();
 
+  // The first group of all ranks is made by this rank table, if all ranks have one.
+  void set_rank_table(std::string file) { rank_table_ = std::move(file); }
+
   // Errors: kUnavailable (the device has failed), those of Program::Run().
   Status Run(DeviceModel& model, std::span<const Tensor> inputs, std::span<const Buffer> places,
              std::vector<Tensor>* outputs);
 
   void LeaveGroup();
   // Also runs, once, every model that meets others: the first time takes long.
-  Status JoinGroup(std::shared_ptr<GroupLink> link);
+  Status JoinGroup(std::shared_ptr<GroupLink> link, Deadline deadline);
+
+  // Errors: kUnavailable (the device has failed, and by what).
+  Status CheckHealth() const;
 
  private:
   DeviceState(std::unique_ptr<Device> device, std::chrono::milliseconds call_limit,
@@ -41,8 +49,7 @@ class DeviceState {
         workspace_(*device_, stream_, wait_) {}
 
   Status Load();
-  Status CheckHealth() const;
-  Status WarmUp(DeviceModel& model);
+  Status WarmUp(DeviceModel& model, const WaitFor& wait);
 
   const DeviceModels models_;
   const std::unique_ptr<Device> device_;
@@ -51,6 +58,7 @@ class DeviceState {
   Workspace workspace_;
   std::shared_ptr<GroupLink> link_;  // Of the epoch; null outside of one.
   Collectives collectives_;
+  std::string rank_table_;  // Empty: none, or it has been used.
 };
 
 }  // namespace pipeserve::ascend

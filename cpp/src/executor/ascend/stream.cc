@@ -58,8 +58,8 @@ Status Stream::Synchronize(const WaitFor& wait) {
       return device_->Check("aclrtSynchronizeStreamWithTimeout", code);
     }
     if (wait.given_up == nullptr || !wait.given_up->raised()) continue;
-    device_->Suspect();
-    return Unavailable("the group of ranks has ended while this one waited for others");
+    return device_->Suspect(
+        Unavailable("the group of ranks has ended while this one waited for others"));
   }
 }
 
