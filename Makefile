@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 WHEEL_BUILD := build/wheel
 BUILD_TESTS := OFF
 BUILD_BENCHMARKS := OFF
+KILLS := 1000
 CXX_FILES := $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/*.cc' 'tests/*.h' 'benchmarks/*.cc' 'examples/*.cc')
 SOURCE_DIRS := python tests tools examples benchmarks
 
@@ -14,7 +15,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .PHONY: help demo test test-cpp test-python install install-cpp example-cpp lint hooks format layers
-.PHONY: bench sanitize asan tsan clean stubs stubs-check quick release-check
+.PHONY: soak bench sanitize asan tsan clean stubs stubs-check quick release-check
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
@@ -28,6 +29,7 @@ help:
 	@echo "make hooks     have git run the lint checks on what a commit changes"
 	@echo "make stubs     write the types of the native module from the built one"
 	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
+	@echo "make soak      KILLS=1000 random kills of agents under load, every answer checked"
 	@echo "make bench     predict beside its limits, overload, the cost of a call"
 	@echo "make docs      the site, in build/site; make docs-serve shows it while one writes"
 	@echo "make wheel     dist/ with a manylinux wheel for each CPython at hand, or for PYTHONS=..."
@@ -37,6 +39,9 @@ help:
 	@echo "make release-check  whether this commit can be released"
 	@echo "make ascend-abi  compare our declarations of Ascend's runtime with published headers"
 	@echo "make clean     remove what a build leaves"
+
+soak: install
+	PIPESERVE_SOAK_KILLS=$(KILLS) $(BIN)/python -m pytest -q -s tests/python/integration/test_failover.py -k random_kills
 
 demo: install
 	$(BIN)/python tools/demo.py
