@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 WHEEL_BUILD := build/wheel
 BUILD_TESTS := OFF
 BUILD_BENCHMARKS := OFF
+KILLS := 1000
+INPUTS := 1000000
+SEED := 2
 CXX_FILES := $(shell git ls-files 'cpp/*.cc' 'cpp/*.h' 'tests/*.cc' 'tests/*.h' 'benchmarks/*.cc' 'examples/*.cc')
 SOURCE_DIRS := python tests tools examples benchmarks
 
@@ -14,7 +17,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .PHONY: help demo test test-cpp test-python install install-cpp example-cpp lint hooks format layers
-.PHONY: bench sanitize asan tsan clean stubs stubs-check quick release-check
+.PHONY: soak fuzz bench sanitize asan tsan clean stubs stubs-check quick release-check
 
 help:
 	@echo "make demo      set up, then serve the two-graph, eight-rank model once"
@@ -28,6 +31,8 @@ help:
 	@echo "make hooks     have git run the lint checks on what a commit changes"
 	@echo "make stubs     write the types of the native module from the built one"
 	@echo "make sanitize  the C++ tests under AddressSanitizer and ThreadSanitizer"
+	@echo "make soak      KILLS=1000 random kills of agents under load, every answer checked"
+	@echo "make fuzz      INPUTS=1000000 damaged inputs for every parser, under AddressSanitizer"
 	@echo "make bench     predict beside its limits, overload, the cost of a call"
 	@echo "make docs      the site, in build/site; make docs-serve shows it while one writes"
 	@echo "make wheel     dist/ with a manylinux wheel for each CPython at hand, or for PYTHONS=..."
@@ -37,6 +42,9 @@ help:
 	@echo "make release-check  whether this commit can be released"
 	@echo "make ascend-abi  compare our declarations of Ascend's runtime with published headers"
 	@echo "make clean     remove what a build leaves"
+
+soak: install
+	PIPESERVE_SOAK_KILLS=$(KILLS) $(BIN)/python -m pytest -q -s tests/python/integration/test_failover.py -k random_kills
 
 demo: install
 	$(BIN)/python tools/demo.py
@@ -101,6 +109,14 @@ layers:
 
 # ThreadSanitizer sees the layers below gRPC: gRPC itself is not built for it and would be reported.
 sanitize: asan tsan
+
+# Parsers under AddressSanitizer: INPUTS for each test, another SEED for other ones.
+fuzz: $(VENV)/ready
+	cmake --preset asan
+	cmake --build --preset asan --target pipeserve_graph_test pipeserve_wire_test \
+	  pipeserve_agent_test pipeserve_server_test
+	PIPESERVE_FUZZ_INPUTS=$(INPUTS) PIPESERVE_FUZZ_SEED=$(SEED) \
+	  ctest --test-dir build/asan -R Damaged --output-on-failure --timeout 86400 -j 2
 
 asan tsan: $(VENV)/ready
 	cmake --workflow --preset $@

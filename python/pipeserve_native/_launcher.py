@@ -239,12 +239,12 @@ def startup_agents(request: Request) -> None:
         agents.stop()
         interrupted = not isinstance(error, Exception)
         reason = "Fail to start agents because of Ctrl+C" if interrupted else str(error)
-        print(f"Failed to start agents, {_describe(request, place)}, {reason}", flush=True)
+        _lifetime.announce(f"Failed to start agents, {_describe(request, place)}, {reason}")
         _report_failure(request.distributed_address, reason)
         raise
     message = f"Success to start agents, {_describe(request, place)}"
     _logger.info("%s", message)
-    print(message, flush=True)
+    _lifetime.announce(message)
     agents.watch(keep_process=True)
     _lifetime.on_exit_signal(agents.wake)
 

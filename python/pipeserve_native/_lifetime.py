@@ -80,6 +80,14 @@ def _begin_in_child() -> None:
 os.register_at_fork(after_in_child=_begin_in_child)
 
 
+def announce(text: str) -> None:
+    """A line for whoever started this by hand. A full disk is no reason not to serve."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        _logger.warning("cannot write to standard output: %s", error)
+
+
 def _waits_for_threads(frame: FrameType | None) -> bool:
     """The main thread has done its work and waits for ours to end."""
     shutdown = threading._shutdown.__code__  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from pipeserve_native import _checks, _core
+from pipeserve_native import _checks, _core, _lifetime
 from pipeserve_native._errors import InvalidArgumentError
 from pipeserve_native.server import distributed, master, register
 from pipeserve_native.server._servables import ServableStartConfig, start_servables
@@ -143,7 +143,7 @@ def start_grpc_server(
     bound = STATE.server.start_grpc(
         address, max_message_bytes=_message_bytes(max_msg_mb_size), ssl=_ssl_options(ssl_config)
     )
-    print(f"Serving: Serving gRPC server start success, listening on {bound}", flush=True)
+    _lifetime.announce(f"Serving: Serving gRPC server start success, listening on {bound}")
 
 
 @stop_on_exception
@@ -178,7 +178,7 @@ def start_restful_server(
         ssl=_ssl_options(ssl_config),
         http_status_codes=http_status_codes,
     )
-    print(f"Serving: Serving RESTful server start success, listening on {bound}", flush=True)
+    _lifetime.announce(f"Serving: Serving RESTful server start success, listening on {bound}")
 
 
 def stop() -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeserve_native import _checks
+from pipeserve_native import _checks, _lifetime
 from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import Registry
 from pipeserve_native.server import _ascend, _config, _loading
@@ -180,10 +180,9 @@ def _resolve(configs: list[ServableStartConfig]) -> dict[tuple[str, int], _Start
 def announce(registry: Registry, directory: str, version: int) -> None:
     """Says on stdout and in the log that a servable runs."""
     methods = list(registry.pipelines or registry.methods)
-    print(
+    _lifetime.announce(
         f"Serving: Start servable success, servable directory: '{directory}', "
-        f"servable name: '{registry.name}', version number: {version}",
-        flush=True,
+        f"servable name: '{registry.name}', version number: {version}"
     )
     _logger.info(
         "Register success: worker address: in process, "

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipeserve_native import _checks, _launcher, _registry
+from pipeserve_native import _checks, _launcher, _lifetime, _registry
 from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native.server import _config, _loading, _servables
@@ -61,7 +61,7 @@ def _start(
 ) -> None:
     registry = STATE.keep(_config.load_config(directory, name))
     address, ranks = _loading.open_group(STATE.server, registry, version, options)
-    print(f"Serving: Waiting for {ranks} agents to register at {address}", flush=True)
+    _lifetime.announce(f"Serving: Waiting for {ranks} agents to register at {address}")
     STATE.server.wait_ready(name, version, wait_time or None)
     _servables.announce(registry, directory, version)
 

@@ -4,6 +4,7 @@
 
 #include "base/str_cat.h"
 #include "support/matchers.h"
+#include "support/mutator.h"
 
 namespace pipeserve {
 namespace {
@@ -114,6 +115,32 @@ TEST(RankTableTest, SeveralStagesTakeWholeMachines) {
   table.ranks[10].ip = "other";
   EXPECT_ERROR(CheckRankTable(table, 16, 2, "f"), kFailedPrecondition,
                "expected device ip other of rank 10 to be equal with device ip 10.0.0.1 of rank 8");
+}
+
+TEST(RankTableTest, DamagedTablesAreReadOrRefusedWithAText) {
+  constexpr std::string_view kTokens[] = {
+      "null", "[]",      "{}",   "-1",      "1e999", "18446744073709551616",
+      "\"\"", "\\ud800", "true", "[[[[[[[["};
+  const std::string seeds[] = {
+      Servers(R"({"device_id":"3","rank_id":"0"},{"device_id":"5","rank_id":"1"})"),
+      R"({"group_list":[{"instance_list":[{"devices":[{"device_id":"4"}],"rank_id":"0",
+          "server_id":"a"}]}]})"};
+  Mutator mutator(kTokens);
+  int read = 0, refused = 0;
+  for (int i = 0; i < DamagedInputs(20'000) && !HasFailure(); ++i) {
+    const std::string text = mutator.Mutate(seeds[i % 2]);
+    SCOPED_TRACE(text);
+    const Result<RankTable> table = Parse(text);
+    ++(table.ok() ? read : refused);
+    EXPECT_TRUE(table.ok() || table.status().code() == StatusCode::kInvalidArgument)
+        << table.status();
+    for (int ranks = 1; table.ok() && ranks < 3; ++ranks) {
+      const Status status = CheckRankTable(*table, ranks, 1, "t.json");
+      EXPECT_TRUE(status.ok() || !status.message().empty());
+    }
+  }
+  EXPECT_GT(read, 100);
+  EXPECT_GT(refused, 100);
 }
 
 }  // namespace

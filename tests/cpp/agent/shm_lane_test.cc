@@ -11,6 +11,7 @@
 #include "agent/shm_calls.h"
 #include "base/counters.h"
 #include "support/matchers.h"
+#include "support/mutator.h"
 
 namespace pipeserve {
 namespace {
@@ -318,6 +319,68 @@ TEST(ShmSpaceTest, NobodyListens) {
   const auto ring = ShmRingMemory::Create();
   ASSERT_OK(ring);
   EXPECT_EQ(space->Offer("pipeserve-nobody", 1, *ring).code(), StatusCode::kUnavailable);
+}
+
+// A whole record, with up to three changes of a byte or more, but for the number of the call.
+template <typename Record>
+void Damage(Mutator* mutator, uint64_t sequence, Record* record) {
+  auto* const bytes = reinterpret_cast<char*>(record);
+  const std::string damaged = mutator->Mutate(std::string(bytes, sizeof(Record)));
+  std::memcpy(bytes, damaged.data(), std::min(damaged.size(), sizeof(Record)));
+  record->sequence = sequence;  // Else nobody looks at it.
+}
+
+constexpr std::string_view kNumbers[] = {
+    std::string_view("\0\0\0\0\0\0\0\0", 8), "\xff\xff\xff\xff\xff\xff\xff\xff",
+    "\xff\xff\xff\xff\xff\xff\xff\x7f",      std::string_view("\0\0\0\0\0\0\0\x80", 8),
+    std::string_view("\x9\0\0\0", 4),
+};
+
+// Whatever a call says must be there to be read and written.
+void Touch(const ShmCalls::Call& call) {
+  uint8_t sum = 0;
+  for (const Tensor& input : call.inputs) {
+    for (size_t i = 0; i < input.byte_size(); i += 512) sum ^= input.data_as<uint8_t>()[i];
+  }
+  for (Buffer output : call.outputs) {
+    if (output.size() == 0) continue;
+    output.mutable_data()[output.size() - 1] = std::byte{sum};
+  }
+}
+
+TEST_F(ShmLaneTest, DamagedCallsAreTakenOrRefusedAndReadNothingElse) {
+  CallInputs inputs(std::span(&input_, 1));
+  Send(1, 0, &inputs);
+  ShmCall& record = ring().calls[1];
+  const std::string seed(reinterpret_cast<const char*>(&record), sizeof(record));
+  Mutator mutator(kNumbers);
+  int taken = 0, refused = 0;
+  for (int i = 0; i < DamagedInputs(20'000) && !HasFailure(); ++i) {
+    std::memcpy(static_cast<void*>(&record), seed.data(), seed.size());
+    Damage(&mutator, 1, &record);
+    const auto call = calls_->Find(1);
+    ++(call.ok() ? taken : refused);
+    if (call.ok() && call->has_value()) Touch(**call);
+  }
+  EXPECT_GT(taken, 100);
+  EXPECT_GT(refused, 100);
+}
+
+TEST_F(ShmLaneTest, DamagedRepliesAreTakenOrRefusedAndReadNothingElse) {
+  Mutator mutator(kNumbers);
+  int taken = 0, refused = 0;
+  const auto count = static_cast<uint64_t>(DamagedInputs(20'000));
+  for (uint64_t sequence = 1; sequence <= count && !HasFailure(); ++sequence) {
+    Send(sequence, 0, nullptr);
+    const Status status = sequence % 2 == 0 ? OkStatus() : Aborted("gone");
+    calls_->Answer(Find(sequence), status, {input_});
+    Damage(&mutator, sequence, &ring().replies[sequence % kCallWindow]);
+    const RankReply reply = lane_->Take(sequence);
+    ++(reply.status.ok() ? taken : refused);
+    EXPECT_EQ(reply.outputs.size(), reply.status.ok() ? 1u : 0u);
+  }
+  EXPECT_GT(taken, 100);
+  EXPECT_GT(refused, 100);
 }
 
 }  // namespace

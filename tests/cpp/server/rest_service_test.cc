@@ -92,10 +92,10 @@ void ExpectRefused(const Status& error) {
 }
 
 TEST(RestServiceTest, DamagedRequestsAreReadOrRefusedWithAText) {
-  Mutator mutator(1, kTokens);
+  Mutator mutator(kTokens);
   int read = 0;
   int refused = 0;
-  for (int i = 0; i < 40'000 && !HasFailure(); ++i) {
+  for (int i = 0; i < DamagedInputs(40'000) && !HasFailure(); ++i) {
     const std::string url = mutator.Mutate(std::string(kUrls[mutator.Pick(std::size(kUrls))]));
     const std::string body = mutator.Mutate(std::string(kBodies[mutator.Pick(std::size(kBodies))]));
     SCOPED_TRACE(url + " " + body);

@@ -1,8 +1,11 @@
-// Damaged input for the tests of parsers: the same for every run.
+// Damaged input for the tests of parsers: the same for every run, unless the environment asks for
+// another seed (PIPESERVE_FUZZ_SEED) or another number of inputs (PIPESERVE_FUZZ_INPUTS), as
+// `make fuzz` does.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <random>
 #include <span>
 #include <string>
@@ -10,11 +13,22 @@
 
 namespace pipeserve {
 
+// How many a test throws: `usual`, or what the environment says.
+inline int DamagedInputs(int usual) {
+  const char* text = std::getenv("PIPESERVE_FUZZ_INPUTS");
+  return text == nullptr ? usual : std::atoi(text);
+}
+
+inline uint32_t DamageSeed() {
+  const char* text = std::getenv("PIPESERVE_FUZZ_SEED");
+  return text == nullptr ? 1 : static_cast<uint32_t>(std::strtoul(text, nullptr, 10));
+}
+
 class Mutator {
  public:
   // `tokens` are put in whole, because few random bytes mean anything to a parser.
-  Mutator(uint32_t seed, std::span<const std::string_view> tokens)
-      : random_(seed), tokens_(tokens) {}
+  explicit Mutator(std::span<const std::string_view> tokens)
+      : random_(DamageSeed()), tokens_(tokens) {}
 
   // Below `limit`, which is not 0.
   size_t Pick(size_t limit) { return random_() % limit; }

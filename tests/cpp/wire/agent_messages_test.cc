@@ -9,6 +9,7 @@
 
 #include "base/counters.h"
 #include "support/matchers.h"
+#include "support/mutator.h"
 
 namespace pipeserve {
 namespace {
@@ -154,6 +155,35 @@ TEST(AgentMessagesTest, SignatureOfOverflowingSizeIsRefused) {
   info->set_dtype(proto::DATA_TYPE_FLOAT64);
   info->add_shape(std::numeric_limits<int64_t>::max());
   EXPECT_ERROR(SignatureFromProto(message), kInvalidArgument, "too large");
+}
+
+TEST(AgentMessagesTest, DamagedMessagesAreReadOrRefusedWithAText) {
+  constexpr std::string_view kTokens[] = {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+                                          "\xff\xff\xff\xff\x0f", "\x08", "\x12", "\x1a"};
+  proto::RegisterRequest seed;
+  SignatureToProto({.inputs = {{"x", DataType::kFloat32, {2, 3}}}, .outputs = {}},
+                   seed.add_graphs());
+  proto::RunCall call;
+  TensorToProto(Tensor::Of<float>({2, 2}, {1, 2, 3, 4}), call.add_inputs());
+  TensorToProto(Tensor::Of<int64_t>({}, {7}), call.add_inputs());
+  Mutator mutator(kTokens);
+  int read = 0, refused = 0;
+  const auto count = [&](const auto& result) {
+    ++(result.ok() ? read : refused);
+    EXPECT_TRUE(result.ok() || result.status().code() == StatusCode::kInvalidArgument);
+  };
+  for (int i = 0; i < DamagedInputs(20'000) && !HasFailure(); ++i) {
+    proto::RegisterRequest request;
+    if (request.ParseFromString(mutator.Mutate(seed.SerializeAsString()))) {
+      for (const auto& graph : request.graphs()) count(SignatureFromProto(graph));
+    }
+    proto::RunCall damaged;
+    if (damaged.ParseFromString(mutator.Mutate(call.SerializeAsString()))) {
+      count(TensorsFromProto(damaged.inputs()));
+    }
+  }
+  EXPECT_GT(read, 100);
+  EXPECT_GT(refused, 100);
 }
 
 }  // namespace

@@ -229,9 +229,9 @@ void ExpectSameInstances(const std::vector<NamedInstance>& read, const Message& 
 template <typename Message, typename Read>
 void ThrowDamaged(const std::string& seed, Read read) {
   const google::protobuf::LogSilencer silencer;  // It reports names that are not UTF-8.
-  Mutator mutator(1, kWireTokens);
+  Mutator mutator(kWireTokens);
   int taken = 0, refused = 0, no_message = 0;
-  for (int i = 0; i < 100'000 && !testing::Test::HasFailure(); ++i) {
+  for (int i = 0; i < DamagedInputs(100'000) && !testing::Test::HasFailure(); ++i) {
     const std::string bytes = mutator.Mutate(seed);
     SCOPED_TRACE(testing::PrintToString(bytes));
     Message message;

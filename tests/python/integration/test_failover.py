@@ -2,7 +2,9 @@
 
 import os
 import pathlib
+import random
 import signal
+import statistics
 import sys
 import threading
 import time
@@ -16,6 +18,7 @@ from pipeserve_native.client import Client
 PIPESERVE = os.path.join(os.path.dirname(sys.executable), "pipeserve")
 RANKS = 8
 LIMIT_SECONDS = 60
+ONES = np.ones((128, 96), np.float32)
 
 MORE_PIPELINES = """
 
@@ -50,7 +53,7 @@ class Clients:
         self.sent = 0
         self.right = 0
         self.wrong = []
-        self.longest = 0.0
+        self.times = []
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._ask, args=(i,)) for i in range(count)]
 
@@ -65,7 +68,7 @@ class Clients:
                 self.sent += 1
             reply = client.infer({"x": x, "y": -x})
             with self._lock:
-                self.longest = max(self.longest, time.monotonic() - began)
+                self.times.append(time.monotonic() - began)
                 if is_right(reply, value):
                     self.right += 1
                 else:
@@ -109,7 +112,7 @@ class Service:
         self._folder = folder
         self.hub = f"127.0.0.1:{free_port()}"
         self.door = f"127.0.0.1:{free_port()}"
-        self._agent_port = free_port(RANKS)
+        self.agent_port = free_port(RANKS)
 
     def serve(self, *flags):
         server = self._start(
@@ -123,9 +126,13 @@ class Service:
     def launch(self, *flags):
         return self._start(
             *(PIPESERVE, "agent", self.hub, "--models", "model"),
-            *("--start-port", self._agent_port, "--max-restarts", -1, *flags),
+            *("--start-port", self.agent_port, "--max-restarts", -1, *flags),
             cwd=self._folder,
         )
+
+    def shell(self, command):
+        path = os.path.dirname(PIPESERVE)
+        return self._start("sh", "-c", f"PATH={path}:$PATH; {command}", cwd=self._folder)
 
     def await_ready(self, server):
         server.wait_for("gRPC server start success")
@@ -203,7 +210,7 @@ def test_an_agent_that_hangs_is_found_killed_and_replaced(service):
         clients.await_more()
     assert clients.wrong == []
     assert clients.right == clients.sent
-    assert clients.longest < 10.0  # The call timeout; heartbeats were faster.
+    assert max(clients.times) < 10.0  # The call timeout; heartbeats were faster.
 
 
 def test_requests_outlive_the_death_of_the_launcher(service):
@@ -236,13 +243,39 @@ def test_agents_outlive_the_death_of_the_server(service):
     assert launcher.wait() == 0
 
 
+def test_random_kills_cost_time_and_no_answer(service):
+    """Longer with PIPESERVE_SOAK_KILLS=1000, as ``make soak`` does."""
+    kills = int(os.environ.get("PIPESERVE_SOAK_KILLS", "12"))
+    random.seed(kills)
+    heartbeat = ("--heartbeat", 0.2, "--dead-after", 1.0)
+    server, launcher = service.serve(*heartbeat), service.launch(*heartbeat)
+    service.await_ready(server)
+    with Clients(service.door) as clients:
+        clients.await_more()
+        for _ in range(kills):
+            agents = agents_of(launcher)
+            if agents:
+                how = random.choice([signal.SIGKILL] * 9 + [signal.SIGSTOP])
+                os.kill(random.choice(list(agents.values())), how)
+            clients.await_more(random.choice([0, 1, 3, 30]))
+        await_agents(launcher)
+        clients.await_more()
+    assert clients.wrong == []
+    assert clients.right == clients.sent
+    times = sorted(clients.times)
+    print(
+        f"{kills} kills, {len(times)} answers, all right; median {statistics.median(times):.4f} s, "
+        f"99th percentile {times[len(times) * 99 // 100]:.2f} s, longest {times[-1]:.2f} s"
+    )
+    assert server.terminate() == 0
+    assert launcher.wait() == 0
+
+
 def in_flight(service, launcher, method):
     """The reply to a request under which an agent is killed."""
     replies = []
     client = Client(service.door, "matmul", method)
-    ask = threading.Thread(
-        target=lambda: replies.append(client.infer({"y": np.ones((128, 96), np.float32)}))
-    )
+    ask = threading.Thread(target=lambda: replies.append(client.infer({"y": ONES})))
     ask.start()
     time.sleep(0.1)  # It runs for longer; where it is does not matter.
     assert not replies
@@ -272,6 +305,27 @@ def test_stop_ends_everything_with_the_first_agent_as_the_original_does(service)
     assert launcher.wait(timeout=20) == 0
     assert "ended with exit code -9, ending its siblings" in launcher.output
     assert "now exit distributed servable" in server.output
+
+
+def test_a_full_disk_stops_nobody(service, tmp_path):
+    """What everybody writes goes to a device that is always full."""
+    (tmp_path / "full").symlink_to("/dev/full")
+    shell = "exec pipeserve {} > full 2> full"
+    serve = f"serve matmul --rank-table rank_table_8pcs.json --distributed-address {service.hub} "
+    serve += f"--grpc-address {service.door} --rest-address ''"
+    launch = f"agent {service.hub} --models model --start-port {service.agent_port}"
+    programs = [service.shell(shell.format(command)) for command in (serve, launch)]
+    replies = []
+
+    def is_served():
+        reply = Client(service.door, "matmul", "predict").infer({"x": ONES, "y": ONES})
+        replies.append(reply)
+        return isinstance(reply, list)
+
+    await_true(is_served, "an answer")
+    assert np.all(replies[-1][0]["x"] == -96) and np.all(replies[-1][0]["z"] == -144)
+    for program in programs:
+        assert program.process.poll() is None
 
 
 def test_an_agent_that_dies_again_and_again_ends_all(service):
