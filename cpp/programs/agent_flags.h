@@ -21,6 +21,7 @@ struct AgentFlags {
   int device_id = 0;
   ascend::Precision precision = ascend::Precision::kStrict;
   bool deterministic = false;
+  bool overlap = false;
   std::vector<std::string> models;  // Indexed by subgraph.
   std::string group_config;         // Empty: none.
   std::string listen = "127.0.0.1:0";

@@ -100,6 +100,7 @@ Result<std::unique_ptr<RankExecutor>> LoadExecutor(const AgentFlags& flags) {
   executor.rank_size = flags.rank_size;
   executor.ascend.device = {flags.device_id, flags.deterministic};
   executor.ascend.precision = flags.precision;
+  executor.ascend.overlap = flags.overlap;
   return MakeRankExecutor(std::move(models), executor);
 }
 
@@ -140,6 +141,7 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line) {
                         .rank = flags.rank,
                         .peer_address = listener.address(),
                         .executor = executor.get(),
+                        .pipeline = executor->pipeline(),
                         .join_peers = join_peers,
                         .on_connected = [&] { status_line->Ready(); }});
   const int done_fd = ::eventfd(0, EFD_CLOEXEC);

@@ -13,6 +13,7 @@
 
 #include "agent.grpc.pb.h"
 #include "agent/agent_session.h"
+#include "agent/answer_thread.h"
 #include "agent/shm_calls.h"
 #include "base/bounded_queue.h"
 #include "base/mutex.h"
@@ -21,13 +22,16 @@
 namespace pipeserve {
 
 // A stream, which lives for one epoch: the thread that made it reads, a second one runs what came,
-// in order, and is the only one that writes.
+// in order, and is the only one that writes. Where calls overlap it only begins them, a third one
+// waits for their ends and answers; then the second writes when nothing is left to be answered.
 class AgentConnection {
  public:
   // `listener` may be null: no shared memory is taken. All outlive this.
   AgentConnection(const AgentSessionOptions& options, const UnixListener* listener,
                   proto::AgentHub::Stub& stub)
-      : options_(options), listener_(listener), stream_(stub.Connect(&context_)) {}
+      : options_(options), listener_(listener), stream_(stub.Connect(&context_)) {
+    if (options_.pipeline != nullptr) answers_ = std::make_unique<AnswerThread>();
+  }
 
   // Returns when the stream has ended, and with it the epoch. `on_accepted` runs at the server's
   // first message.
@@ -43,6 +47,14 @@ class AgentConnection {
 
   // The server never has more calls in flight than requests that run at once.
   static constexpr size_t kQueuedMessages = 1024;
+
+  // As it came, one way or the other.
+  struct Call {
+    ShmCalls::Call posted;  // Over the stream: with no places for outputs.
+    bool over_stream = false;
+    bool wants_outputs = false;
+    Status unreadable = {};  // What its message could not be read with.
+  };
 
   struct Item {
     std::optional<proto::ServerMessage> message;  // None: say goodbye.
@@ -67,13 +79,20 @@ class AgentConnection {
 
   void Join(const proto::FormGroup& group);
   Status AcceptMemory(uint64_t epoch, const WaitLimit& limit) EXCLUDES(mutex_);
-  void RunPosted(const ShmCalls::Call& call);
-  void RunCall(const proto::RunCall& call);
-  // Without a deadline: a rank that gave up by its own clock would leave its peers waiting. Only
-  // the server ends a call early, by ending the epoch on all ranks.
-  Status Execute(const proto::RunCall& call, std::vector<Tensor>* outputs);
-  Status CheckEpoch(uint64_t epoch) const;
+  // Calls run without a deadline: a rank that gave up by its own clock would leave its peers
+  // waiting. Only the server ends a call early, by ending the epoch on all ranks.
+  void RunPosted(ShmCalls::Call posted);
+  void RunCall(const proto::RunCall& message);
+  // Runs and answers it, or begins it and leaves the rest to the third thread.
+  void Execute(Call call);
+  void Begin(std::shared_ptr<const Call> call);
+  Status CheckCall(const Call& call) const;
+  static CallContext ContextOf(const Call& call);
 
+  void Answer(const Call& call, const Status& status, const std::vector<Tensor>& outputs);
+  void AnswerPosted(const ShmCalls::Call& call, const Status& status,
+                    const std::vector<Tensor>& outputs);
+  void AnswerOverStream(const Call& call, const Status& status, const std::vector<Tensor>& outputs);
   // A communicator that comes after the end is aborted at once.
   void SetCommunicator(std::shared_ptr<Communicator> communicator) EXCLUDES(mutex_);
   // Neither this rank nor its peers wait for each other any more.
@@ -86,6 +105,8 @@ class AgentConnection {
   BoundedQueue<Item> queue_{kQueuedMessages};
   std::atomic<bool> ended_ = false;
   std::atomic<bool> told_to_exit_ = false;
+
+  std::unique_ptr<AnswerThread> answers_;  // Null when calls do not overlap.
 
   // Of the working thread.
   uint64_t epoch_ = 0;

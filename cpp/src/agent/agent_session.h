@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/interrupt.h"
+#include "executor/call_pipeline.h"
 #include "executor/communicator.h"
 #include "executor/executor.h"
 
@@ -19,6 +20,8 @@ struct AgentSessionOptions {
   std::string peer_address;        // Where the other ranks reach this one.
   bool take_shared_memory = true;  // When the server is on this host.
   Executor* executor = nullptr;    // Outlives the session.
+  // Runs the calls instead, several at a time; null: the executor does, one after the other.
+  CallPipeline* pipeline = nullptr;
 
   // Connects the ranks of an epoch and gives the executor its communicator. Called on the thread
   // that runs the calls; interrupted when the epoch is over before that.

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "executor/call_pipeline.h"
 #include "executor/communicator.h"
 #include "executor/executor.h"
 
@@ -19,6 +20,9 @@ class RankExecutor : public Executor {
   // Errors: those of the device's own collectives.
   virtual Result<std::shared_ptr<Communicator>> JoinGroup(
       std::shared_ptr<Communicator> communicator) = 0;
+
+  // Where calls can be begun before earlier ones have ended; null: they cannot. Lives as long.
+  virtual CallPipeline* pipeline() { return nullptr; }
 };
 
 }  // namespace pipeserve

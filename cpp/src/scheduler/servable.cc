@@ -260,6 +260,7 @@ Result<KeptResults> Servable::Impl::RunAndKeep(const std::string& name,
   CallContext context = RequestScope::Context();
   context.host_lock = held;
   context.residence = executor_->residence();
+  context.keeps_outputs = true;
   PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
   PIPESERVE_ASSIGN_OR_RETURN(Results results, Call(*method, std::move(instances), context));
   KeptResults kept;

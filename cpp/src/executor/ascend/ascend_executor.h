@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <variant>
@@ -21,13 +22,20 @@ struct AscendExecutorOptions {
   int rank_size = 1;  // Ranks of the servable; what a world group has.
   // A call that is not done by then is taken for one that never will be.
   std::chrono::milliseconds call_limit{30'000};
+  // Copies of one call overlap with the computing of another: two calls are on the device at a time,
+  // with twice the memory. Wants ACL 1.8.
+  bool overlap = false;
+  // How much of the device's memory outputs may take that are kept there to be inputs again.
+  size_t kept_bytes = size_t{1} << 30;
 };
 
 // A graph, or the path of a model that was compiled for the device (.om).
 using AscendModel = std::variant<Graph, std::string>;
 
 // Weights stay on the device, as does the memory of every graph; a call copies its inputs there and
-// its outputs back. One call runs at a time, the others wait in order.
+// its outputs back. An input whose number (CallContext::input_serials) says that it is there
+// already, as a kept output or as the input of the call before, is not copied. Calls run one after
+// the other.
 //
 // Graphs meet other ranks through HCCL; the communicator of the host only brings them together.
 //
@@ -50,6 +58,8 @@ class AscendExecutor final : public RankExecutor {
   // Also runs every graph that meets others once, because the first time takes long.
   Result<std::shared_ptr<Communicator>> JoinGroup(
       std::shared_ptr<Communicator> communicator) override;
+  // With AscendExecutorOptions::overlap.
+  CallPipeline* pipeline() override;
 
  private:
   class Impl;

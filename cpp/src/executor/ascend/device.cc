@@ -87,6 +87,12 @@ Status Device::Close() {
   return first;
 }
 
+Status Device::LetWait() const {
+  const abi::AclCode code = acl().aclrtSetCurrentContext(context_);
+  if (code == abi::AclCode::kSuccess) return OkStatus();
+  return AclError("aclrtSetCurrentContext", code, acl().aclGetRecentErrMsg());
+}
+
 Status Device::Check(const char* function, abi::AclCode code) {
   if (code == abi::AclCode::kSuccess) return OkStatus();
   health_ = Worse(health_, HealthAfter(code));

@@ -43,8 +43,13 @@ class Device {
   // The worst that calls have said of the device so far.
   Health health() const { return health_; }
 
+  // What was found out of it elsewhere than in Check().
+  void Note(Health health) { health_ = Worse(health_, health); }
   // Work may be left on it that nobody waits for.
-  void Suspect() { health_ = Worse(health_, Health::kSuspect); }
+  void Suspect() { Note(Health::kSuspect); }
+
+  // Lets another thread wait for events of the device; nothing else may it do. Called there.
+  Status LetWait() const;
 
   // Work may go on for ever: from now on what is on the device stays there until the process ends.
   void Abandon() { abandoned_ = true; }
