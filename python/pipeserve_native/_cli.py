@@ -205,6 +205,11 @@ def _add_agent(commands: Any) -> None:
     parser.add_argument(
         "--deterministic", action="store_true", help="the same bits for the same inputs on Ascend"
     )
+    parser.add_argument(
+        "--overlap",
+        action="store_true",
+        help="copies to and from Ascend overlap with computing, with twice the memory",
+    )
     parser.set_defaults(run=_agent)
 
 
@@ -241,6 +246,7 @@ def _agent(args: argparse.Namespace) -> None:
         device=args.device,
         precision=args.precision,
         deterministic=args.deterministic,
+        overlap=args.overlap,
     )
 
 

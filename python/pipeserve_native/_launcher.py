@@ -55,6 +55,7 @@ class Request:
     device: str
     precision: str
     deterministic: bool
+    overlap: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,8 @@ def _commands(
         command += ["--device", request.device, "--precision", request.precision]
         if request.deterministic:
             command += ["--deterministic"]
+        if request.overlap:
+            command += ["--overlap"]
         yield command
 
 

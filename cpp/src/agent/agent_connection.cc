@@ -161,13 +161,16 @@ Status AgentConnection::AcceptMemory(uint64_t epoch, const WaitLimit& limit) {
 }
 
 void AgentConnection::RunPosted(ShmCalls::Call posted) {
-  Call call{.posted = std::move(posted)};
+  Call call;
+  call.posted = std::move(posted);
   call.wants_outputs = !call.posted.outputs.empty();
   Execute(std::move(call));
 }
 
 void AgentConnection::RunCall(const proto::RunCall& message) {
-  Call call{.over_stream = true, .wants_outputs = message.wants_outputs()};
+  Call call;
+  call.over_stream = true;
+  call.wants_outputs = message.wants_outputs();
   call.posted.sequence = message.sequence();
   call.posted.epoch = message.epoch();
   call.posted.graph = message.graph();

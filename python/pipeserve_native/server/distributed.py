@@ -148,6 +148,7 @@ def startup_agents(
     device: str = "auto",
     precision: str = "strict",
     deterministic: bool = False,
+    overlap: bool = False,
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
@@ -174,6 +175,8 @@ def startup_agents(
             and a device are found, else the CPU.
         precision: Of a MatMul of float32 on Ascend: ``"strict"``, ``"hf32"`` or ``"fp16"``.
         deterministic: The same bits for the same inputs on Ascend, at the price of speed.
+        overlap: Whether copies to and from Ascend overlap with computing: two calls are on the
+            device at a time, with twice the memory. No result changes.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, files in another number
@@ -195,6 +198,7 @@ def startup_agents(
     _checks.check_choice("device", device, _checks.DEVICES)
     _checks.check_choice("precision", precision, _checks.PRECISIONS)
     _checks.check_bool("deterministic", deterministic)
+    _checks.check_bool("overlap", overlap)
     _launcher.startup_agents(
         _launcher.Request(
             distributed_address=distributed_address,
@@ -211,5 +215,6 @@ def startup_agents(
             device=device,
             precision=precision,
             deterministic=deterministic,
+            overlap=overlap,
         )
     )

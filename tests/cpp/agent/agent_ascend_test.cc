@@ -1,8 +1,11 @@
 // pipeserve-agent on the simulated Ascend devices of tests/ascend, one process per rank.
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <set>
+#include <thread>
 
 #include "agent/agent_hub.h"
 #include "agent/agent_process.h"
@@ -44,7 +47,8 @@ class Environment {
 
 class AgentsOnAscend {
  public:
-  explicit AgentsOnAscend(const ShardedModel& model) : model_(model) {
+  explicit AgentsOnAscend(const ShardedModel& model, bool overlap = false)
+      : model_(model), overlap_(overlap) {
     AgentHubOptions options;
     options.servable_name = "net";
     options.rank_table.ranks.resize(static_cast<size_t>(model.ranks), {"127.0.0.1", 0});
@@ -58,11 +62,13 @@ class AgentsOnAscend {
   void Spawn(int rank) {
     const auto folder = SharedFile("mindir/sharded") / model_.folder / StrCat("device", rank);
     agents_.resize(static_cast<size_t>(model_.ranks));
-    agents_[static_cast<size_t>(rank)] = std::make_unique<AgentProcess>(std::vector<std::string>{
+    std::vector<std::string> flags = {
         "--server", hub_->address(), "--rank", StrCat(rank), "--rank-size", StrCat(model_.ranks),
         "--device", "ascend", "--deterministic", "--precision", "strict", "--device-id",
         StrCat(rank), "--model", (folder / StrCat(model_.graph, ".mindir")).string(),
-        "--group-config", (folder / "group_config.pb").string()});
+        "--group-config", (folder / "group_config.pb").string()};
+    if (overlap_) flags.emplace_back("--overlap");
+    agents_[static_cast<size_t>(rank)] = std::make_unique<AgentProcess>(std::move(flags));
   }
 
   AgentProcess& agent(int rank) { return *agents_[static_cast<size_t>(rank)]; }
@@ -76,6 +82,7 @@ class AgentsOnAscend {
 
  private:
   const ShardedModel model_;
+  const bool overlap_;
   std::unique_ptr<AgentHub> hub_;
   std::vector<std::unique_ptr<AgentProcess>> agents_;
 };
@@ -103,6 +110,50 @@ TEST_P(AgentAscendTest, RanksOnDevicesGiveTheStoredValues) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sharded, AgentAscendTest, testing::ValuesIn(kShardedModels));
+
+class AgentOverlapTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override { SKIP_WITHOUT_SHARED_FILES(); }
+
+  // What four callers at a time get, which must be the same each time.
+  std::string OutputBytes(bool overlap) {
+    constexpr ShardedModel kModel = {"v2.10-hccl/col_8", "matmul_rand", 8};
+    const TestFolder folder;
+    const Environment environment(folder, GetParam());
+    AgentsOnAscend agents(kModel, overlap);
+    const auto executor = agents.WaitReady();
+    EXPECT_OK(executor);
+    if (!executor.ok()) return "";
+    const std::vector<Tensor> inputs = Numbered(StoredValues(kModel.graph), "in");
+    std::array<std::set<std::string>, 4> seen;
+    {
+      std::vector<std::jthread> callers;
+      for (std::set<std::string>& mine : seen) {
+        callers.emplace_back([&executor, &inputs, &mine] {
+          for (int i = 0; i < 8; ++i) {
+            std::vector<Tensor> outputs;
+            EXPECT_OK((*executor)->Run(0, inputs, {.deadline = Soon()}, &outputs));
+            if (outputs.empty()) return;
+            mine.emplace(static_cast<const char*>(outputs[0].data()), outputs[0].byte_size());
+          }
+        });
+      }
+    }
+    agents.Stop();
+    EXPECT_EQ(environment.Violations(), "");
+    for (const std::set<std::string>& mine : seen) EXPECT_EQ(mine, seen[0]);
+    EXPECT_EQ(seen[0].size(), 1u);
+    return seen[0].empty() ? "" : *seen[0].begin();
+  }
+};
+
+TEST_P(AgentOverlapTest, EightRanksGiveTheSameBitsWithAndWithoutIt) {
+  EXPECT_TRUE(OutputBytes(/*overlap=*/true) == OutputBytes(/*overlap=*/false));
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, AgentOverlapTest,
+                         testing::Values("mode=eager", "mode=lazy", "mode=random"),
+                         [](const auto& info) { return std::string(info.param).substr(5); });
 
 class AgentDeviceTest : public ::testing::Test {
  protected:

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 from pipeserve_native import _launcher
 
 
-def command_of_first(threads):
+def command_of_first(threads, overlap=False):
     request = _launcher.Request(
         distributed_address="127.0.0.1:6200",
         model_files=[["a.mindir"], ["b.mindir"]],
@@ -18,6 +18,7 @@ def command_of_first(threads):
         device="auto",
         precision="strict",
         deterministic=False,
+        overlap=overlap,
     )
     place = _launcher._Place("127.0.0.1", [2, 3], [0, 1])
     config = SimpleNamespace(rank_size=4)
@@ -33,3 +34,8 @@ def test_agents_share_the_cores_among_those_of_this_machine():
 def test_threads_that_are_asked_for_are_handed_on():
     command = command_of_first(3)
     assert command[command.index("--threads") + 1] == "3"
+
+
+def test_overlap_is_asked_for_by_a_flag():
+    assert "--overlap" in command_of_first(None, overlap=True)
+    assert "--overlap" not in command_of_first(None)
