@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <thread>
+#include <utility>
 
 #include "base/mutex.h"
 
@@ -35,31 +36,31 @@ class AnswerThread {
   // Returns when the thread has nothing left to do.
   void Drain() EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
-    while (!answers_.empty()) changed_.Wait(mutex_);
+    while (answering_ || !answers_.empty()) changed_.Wait(mutex_);
   }
 
  private:
   void Serve() EXCLUDES(mutex_) {
-    while (true) {
-      std::function<void()>* next = nullptr;
-      {
-        MutexLock lock(mutex_);
-        while (answers_.empty() && !stopping_) changed_.Wait(mutex_);
-        if (answers_.empty()) return;
-        next = &answers_.front();  // Stays where it is while others are added.
-      }
-      (*next)();
-      {
-        MutexLock lock(mutex_);
-        answers_.pop_front();
-      }
-      changed_.NotifyAll();
-    }
+    while (const std::function<void()> next = Next()) next();
+  }
+
+  // Null at the end.
+  std::function<void()> Next() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    answering_ = false;
+    changed_.NotifyAll();
+    while (answers_.empty() && !stopping_) changed_.Wait(mutex_);
+    if (answers_.empty()) return nullptr;
+    answering_ = true;
+    std::function<void()> next = std::move(answers_.front());
+    answers_.pop_front();
+    return next;
   }
 
   Mutex mutex_;
   CondVar changed_;
-  std::deque<std::function<void()>> answers_ GUARDED_BY(mutex_);  // The first is being called.
+  std::deque<std::function<void()>> answers_ GUARDED_BY(mutex_);
+  bool answering_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

@@ -151,6 +151,34 @@ TEST_P(AgentOverlapTest, EightRanksGiveTheSameBitsWithAndWithoutIt) {
   EXPECT_TRUE(OutputBytes(/*overlap=*/true) == OutputBytes(/*overlap=*/false));
 }
 
+// The rank that fails says so of its call; another that begins behind it fails, too, and none hangs.
+TEST_P(AgentOverlapTest, ADeviceThatFailsEndsTheCallsUnderWayWithAnError) {
+  constexpr ShardedModel kModel = {"v2.10-hccl/mix_4", "matmul_rand", 4};
+  const TestFolder folder;
+  const Environment environment(folder, GetParam());
+  ::setenv("PIPESERVE_ASCEND_SIM_DEVICE_2", "fail-task 60", 1);
+  AgentsOnAscend agents(kModel, /*overlap=*/true);
+  const auto executor = agents.WaitReady();
+  ::unsetenv("PIPESERVE_ASCEND_SIM_DEVICE_2");
+  ASSERT_OK(executor);
+  const auto data = StoredValues(kModel.graph);
+  const std::vector<Tensor> inputs = Numbered(data, "in");
+  std::array<Status, 2> ends;
+  {
+    std::vector<std::jthread> callers;
+    for (Status& end : ends) {
+      callers.emplace_back([&] {
+        std::vector<Tensor> outputs;
+        while (end.ok()) {
+          end = (*executor)->Run(0, inputs, {.deadline = Soon()}, &outputs);
+          if (end.ok()) ExpectClose(outputs.at(0), data.at("out0"));
+        }
+      });
+    }
+  }
+  for (const Status& end : ends) EXPECT_EQ(end.code(), StatusCode::kUnavailable) << end;
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, AgentOverlapTest,
                          testing::Values("mode=eager", "mode=lazy", "mode=random"),
                          [](const auto& info) { return std::string(info.param).substr(5); });

@@ -3,9 +3,11 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "agent/agent_hub.h"
 #include "executor/join_collectives.h"
+#include "support/gate.h"
 #include "support/graphs.h"
 #include "support/matchers.h"
 
@@ -34,16 +36,66 @@ class EchoExecutor final : public Executor {
   CallContext context_;
 };
 
+// An echo of calls that end when the door opens. It refuses inputs that begin with a negative number
+// when the call begins, and those that begin with zero when it ends.
+class EchoPipeline final : public CallPipeline {
+ public:
+  Result<std::unique_ptr<Call>> Begin(GraphId /*graph*/, std::span<const Tensor> inputs,
+                                      const CallContext& /*context*/) override {
+    {
+      MutexLock lock(mutex_);
+      ++begun_;
+    }
+    changed_.NotifyAll();
+    if (inputs[0].data_as<float>()[0] < 0) return InvalidArgument("negative");
+    return std::unique_ptr<Call>(std::make_unique<Echo>(inputs[0], &door_));
+  }
+
+  // Whether so many calls begin, though none can end.
+  bool AwaitBegun(int count) {
+    const Deadline deadline = Soon();
+    MutexLock lock(mutex_);
+    while (begun_ < count) {
+      if (!changed_.WaitUntil(mutex_, deadline) && begun_ < count) return false;
+    }
+    return true;
+  }
+  void Open() { door_.Open(); }
+
+ private:
+  class Echo final : public Call {
+   public:
+    Echo(Tensor x, Gate* door) : x_(std::move(x)), door_(*door) {}
+    Status Finish(std::vector<Tensor>* outputs) override {
+      door_.Pass();
+      if (x_.data_as<float>()[0] == 0) return InvalidArgument("zero");
+      *outputs = {x_};
+      return OkStatus();
+    }
+
+   private:
+    const Tensor x_;
+    Gate& door_;
+  };
+
+  Gate door_;
+  Mutex mutex_;
+  CondVar changed_;
+  int begun_ GUARDED_BY(mutex_) = 0;
+};
+
 // A session on a thread, which joins its peers only when `may_join` lets it.
 class EchoAgent {
  public:
   EchoAgent(
       const std::string& server, int rank,
-      std::function<Status()> may_join = [] { return OkStatus(); })
+      std::function<Status()> may_join = [] { return OkStatus(); },
+      CallPipeline* pipeline = nullptr)
       : session_({.server = server,
                   .rank = rank,
                   .peer_address = listener_.address(),
                   .executor = &executor_,
+                  .pipeline = pipeline,
                   .join_peers =
                       [=, this](uint64_t epoch, std::span<const std::string> peers,
                                 const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
@@ -64,8 +116,9 @@ class EchoAgent {
   std::jthread thread_;
 };
 
-std::unique_ptr<AgentHub> OpenHub(int ranks) {
+std::unique_ptr<AgentHub> OpenHub(int ranks, LaneKind lane = LaneKind::kShm) {
   AgentHubOptions options;
+  options.lane = lane;
   options.servable_name = "echo";
   options.rank_table.ranks.resize(static_cast<size_t>(ranks));
   options.address = "127.0.0.1:0";
@@ -83,6 +136,42 @@ TEST(AgentSessionTest, RankNeverGivesUpACallByItself) {
   EXPECT_EQ(Floats(outputs.at(0)), (std::vector<float>{1, 2}));
   EXPECT_TRUE(agent.executor().context().deadline.is_infinite());
 }
+
+class AgentPipelineTest : public testing::TestWithParam<LaneKind> {};
+
+TEST_P(AgentPipelineTest, CallsBeginBeforeEarlierOnesEndAndEachGetsItsOwnAnswer) {
+  EchoPipeline pipeline;
+  const auto hub = OpenHub(1, GetParam());
+  const EchoAgent agent(hub->address(), 0, [] { return OkStatus(); }, &pipeline);
+  const auto group = hub->WaitReady(Soon());
+  ASSERT_OK(group);
+  {
+    std::vector<std::jthread> callers;
+    for (const float first : {3.f, -1.f, 0.f, 4.f}) {
+      callers.emplace_back([&group, first] {
+        const Tensor x = Tensor::Of<float>({2}, {first, 2});
+        std::vector<Tensor> outputs;
+        const Status status =
+            (*group)->Run(0, std::span(&x, 1), {.deadline = Soon()}, &outputs);
+        if (first > 0) {
+          ASSERT_OK(status);
+          EXPECT_EQ(Floats(outputs.at(0)), (std::vector<float>{first, 2}));
+        } else {
+          EXPECT_ERROR(status, kInvalidArgument, first < 0 ? "negative" : "zero");
+        }
+      });
+    }
+    EXPECT_TRUE(pipeline.AwaitBegun(4));
+    pipeline.Open();
+  }
+  EXPECT_TRUE(hub->ready());
+}
+
+INSTANTIATE_TEST_SUITE_P(Lanes, AgentPipelineTest,
+                         testing::Values(LaneKind::kShm, LaneKind::kGrpc),
+                         [](const auto& info) {
+                           return info.param == LaneKind::kShm ? "SharedMemory" : "Stream";
+                         });
 
 TEST(AgentSessionTest, JoiningEndsWithTheEpoch) {
   const auto hub = OpenHub(3);

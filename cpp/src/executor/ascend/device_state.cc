@@ -33,7 +33,7 @@ Status DeviceState::Load(size_t slots) {
   }
   for (size_t id = 0; id < models_.size(); ++id) {
     Status status = models_[id]->Load(*device_, collectives_, slots);
-    if (status.ok() && models_[id]->groups().empty()) status = WarmUp(*models_[id]);
+    if (status.ok() && models_[id]->groups().empty()) status = WarmUp(*models_[id], slots);
     if (!status.ok()) return status.WithContext(StrCat("graph ", id));
   }
   return OkStatus();
@@ -141,19 +141,21 @@ Status DeviceState::JoinGroup(std::shared_ptr<GroupLink> link) {
     collectives_.Add(ranks, std::move(group));
   }
   for (const auto& model : models_) {
-    if (!model->groups().empty()) PIPESERVE_RETURN_IF_ERROR(WarmUp(*model));
+    // Once on every rank, however many slots each has.
+    if (!model->groups().empty()) PIPESERVE_RETURN_IF_ERROR(WarmUp(*model, 1));
   }
   return OkStatus();
 }
 
-Status DeviceState::WarmUp(DeviceModel& model) {
+// In the first `slots` of them.
+Status DeviceState::WarmUp(DeviceModel& model, size_t slots) {
   if (!model.is_static()) return OkStatus();
   std::vector<Tensor> inputs, outputs;
   for (const TensorInfo& info : model.signature().inputs) {
     inputs.emplace_back(info.dtype, info.shape);
     std::memset(inputs.back().mutable_data(), 0, inputs.back().byte_size());
   }
-  for (size_t slot = 0; slot < events_.size(); ++slot) {
+  for (size_t slot = 0; slot < slots; ++slot) {
     PIPESERVE_RETURN_IF_ERROR(RunIn(slot, model, inputs, {}, &outputs));
   }
   return OkStatus();

@@ -70,7 +70,7 @@ class DeviceState {
 
   Status Load(size_t slots);
   Status CheckHealth() const;
-  Status WarmUp(DeviceModel& model);
+  Status WarmUp(DeviceModel& model, size_t slots);
   Status RunIn(size_t slot, DeviceModel& model, std::span<const Tensor> inputs,
                const CallContext& context, std::vector<Tensor>* outputs);
   void Keep(const Program::Call& call, const CallContext& context);
