@@ -186,8 +186,8 @@ void AgentConnection::Execute(Call call) {
   std::vector<Tensor> outputs;
   Status status = CheckCall(call);
   if (status.ok()) {
-    status = options_.executor->Run(call.posted.graph, call.posted.inputs, ContextOf(call),
-                                    &outputs);
+    status =
+        options_.executor->Run(call.posted.graph, call.posted.inputs, ContextOf(call), &outputs);
   }
   Answer(call, status, outputs);
 }

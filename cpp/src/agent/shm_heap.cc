@@ -9,8 +9,8 @@
 namespace pipeserve {
 namespace {
 
-// A buffer carries its number as its owner, which whoever wraps it again hands on. The mark tells it
-// from others' owners, which are addresses of a process; an odd one is an array's (bindings).
+// A buffer carries its number as its owner, which whoever wraps it again hands on. The mark tells
+// it from others' owners, which are addresses of a process; an odd one is an array's (bindings).
 constexpr uint64_t kMark = uint64_t{1} << 63;
 
 uint64_t NextSerial() {
@@ -51,9 +51,9 @@ Result<Buffer> ShmHeap::Allocate(size_t bytes) {
     range->bytes -= size;
     if (range->bytes == 0) free_.erase(range);
   }
-  return Buffer::Wrap(memory_.data() + taken.offset, bytes,
-                      [self = shared_from_this(), taken] { self->Free(taken); },
-                      OwnerOf(NextSerial()));
+  return Buffer::Wrap(
+      memory_.data() + taken.offset, bytes,
+      [self = shared_from_this(), taken] { self->Free(taken); }, OwnerOf(NextSerial()));
 }
 
 uint64_t ShmHeap::SerialOf(const Buffer& buffer) {

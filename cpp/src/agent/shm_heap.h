@@ -27,8 +27,8 @@ class ShmHeap : public std::enable_shared_from_this<ShmHeap> {
   Result<Buffer> Allocate(size_t bytes);
 
   // The number of a buffer that Allocate() of any heap gave, which no other buffer of this process
-  // ever has; 0 for a part of one, and for somebody else's wrapping of the same bytes, who may write
-  // to them.
+  // ever has; 0 for a part of one, and for somebody else's wrapping of the same bytes, who may
+  // write to them.
   static uint64_t SerialOf(const Buffer& buffer);
 
   // Where bytes lie that are wholly in here.

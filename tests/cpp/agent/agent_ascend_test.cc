@@ -62,11 +62,23 @@ class AgentsOnAscend {
   void Spawn(int rank) {
     const auto folder = SharedFile("mindir/sharded") / model_.folder / StrCat("device", rank);
     agents_.resize(static_cast<size_t>(model_.ranks));
-    std::vector<std::string> flags = {
-        "--server", hub_->address(), "--rank", StrCat(rank), "--rank-size", StrCat(model_.ranks),
-        "--device", "ascend", "--deterministic", "--precision", "strict", "--device-id",
-        StrCat(rank), "--model", (folder / StrCat(model_.graph, ".mindir")).string(),
-        "--group-config", (folder / "group_config.pb").string()};
+    std::vector<std::string> flags = {"--server",
+                                      hub_->address(),
+                                      "--rank",
+                                      StrCat(rank),
+                                      "--rank-size",
+                                      StrCat(model_.ranks),
+                                      "--device",
+                                      "ascend",
+                                      "--deterministic",
+                                      "--precision",
+                                      "strict",
+                                      "--device-id",
+                                      StrCat(rank),
+                                      "--model",
+                                      (folder / StrCat(model_.graph, ".mindir")).string(),
+                                      "--group-config",
+                                      (folder / "group_config.pb").string()};
     if (overlap_) flags.emplace_back("--overlap");
     agents_[static_cast<size_t>(rank)] = std::make_unique<AgentProcess>(std::move(flags));
   }
@@ -151,7 +163,8 @@ TEST_P(AgentOverlapTest, EightRanksGiveTheSameBitsWithAndWithoutIt) {
   EXPECT_TRUE(OutputBytes(/*overlap=*/true) == OutputBytes(/*overlap=*/false));
 }
 
-// The rank that fails says so of its call; another that begins behind it fails, too, and none hangs.
+// The rank that fails says so of its call; another that begins behind it fails, too, and none
+// hangs.
 TEST_P(AgentOverlapTest, ADeviceThatFailsEndsTheCallsUnderWayWithAnError) {
   constexpr ShardedModel kModel = {"v2.10-hccl/mix_4", "matmul_rand", 4};
   const TestFolder folder;

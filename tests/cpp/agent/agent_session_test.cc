@@ -36,8 +36,8 @@ class EchoExecutor final : public Executor {
   CallContext context_;
 };
 
-// An echo of calls that end when the door opens. It refuses inputs that begin with a negative number
-// when the call begins, and those that begin with zero when it ends.
+// An echo of calls that end when the door opens. It refuses inputs that begin with a negative
+// number when the call begins, and those that begin with zero when it ends.
 class EchoPipeline final : public CallPipeline {
  public:
   Result<std::unique_ptr<Call>> Begin(GraphId /*graph*/, std::span<const Tensor> inputs,
@@ -151,8 +151,7 @@ TEST_P(AgentPipelineTest, CallsBeginBeforeEarlierOnesEndAndEachGetsItsOwnAnswer)
       callers.emplace_back([&group, first] {
         const Tensor x = Tensor::Of<float>({2}, {first, 2});
         std::vector<Tensor> outputs;
-        const Status status =
-            (*group)->Run(0, std::span(&x, 1), {.deadline = Soon()}, &outputs);
+        const Status status = (*group)->Run(0, std::span(&x, 1), {.deadline = Soon()}, &outputs);
         if (first > 0) {
           ASSERT_OK(status);
           EXPECT_EQ(Floats(outputs.at(0)), (std::vector<float>{first, 2}));
@@ -167,8 +166,7 @@ TEST_P(AgentPipelineTest, CallsBeginBeforeEarlierOnesEndAndEachGetsItsOwnAnswer)
   EXPECT_TRUE(hub->ready());
 }
 
-INSTANTIATE_TEST_SUITE_P(Lanes, AgentPipelineTest,
-                         testing::Values(LaneKind::kShm, LaneKind::kGrpc),
+INSTANTIATE_TEST_SUITE_P(Lanes, AgentPipelineTest, testing::Values(LaneKind::kShm, LaneKind::kGrpc),
                          [](const auto& info) {
                            return info.param == LaneKind::kShm ? "SharedMemory" : "Stream";
                          });

@@ -39,21 +39,21 @@ class AgentOnAscend {
   AgentOnAscend(const std::string& server, bool overlap)
       : listener_(*SocketListener::Open("127.0.0.1:0")),
         executor_(MakeExecutor(overlap)),
-        session_({.server = server,
-                  .rank = 0,
-                  .peer_address = listener_.address(),
-                  .executor = executor_.get(),
-                  .pipeline = executor_->pipeline(),
-                  .join_peers = [this](uint64_t epoch, std::span<const std::string> peers,
-                                       const WaitLimit& limit)
-                      -> Result<std::shared_ptr<Communicator>> {
-                    executor_->LeaveGroup();
-                    PIPESERVE_ASSIGN_OR_RETURN(auto joined,
-                                               JoinCollectives(listener_, 0, peers, epoch, limit));
-                    return executor_->JoinGroup(std::move(joined));
-                  },
-                  .on_connected = {},
-                  .server_limit = std::chrono::seconds(10)}),
+        session_(
+            {.server = server,
+             .rank = 0,
+             .peer_address = listener_.address(),
+             .executor = executor_.get(),
+             .pipeline = executor_->pipeline(),
+             .join_peers = [this](uint64_t epoch, std::span<const std::string> peers,
+                                  const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
+               executor_->LeaveGroup();
+               PIPESERVE_ASSIGN_OR_RETURN(auto joined,
+                                          JoinCollectives(listener_, 0, peers, epoch, limit));
+               return executor_->JoinGroup(std::move(joined));
+             },
+             .on_connected = {},
+             .server_limit = std::chrono::seconds(10)}),
         thread_([this] { EXPECT_OK(session_.Run()); }) {}
   ~AgentOnAscend() { session_.Stop("the test is over"); }
 
@@ -107,8 +107,7 @@ class ResidentOnAscendTest : public ::testing::TestWithParam<Way> {
         PIPESERVE_ASSIGN_OR_RETURN(value, state[0]->Fetch());
       }
       const int before = Uploads();
-      PIPESERVE_ASSIGN_OR_RETURN(auto results,
-                                 servable_->RunAndKeep("step", {{value, x}}, state));
+      PIPESERVE_ASSIGN_OR_RETURN(auto results, servable_->RunAndKeep("step", {{value, x}}, state));
       PIPESERVE_ASSIGN_OR_RETURN(state, std::move(results[0]));
       uploads_.push_back(Uploads() - before);
     }

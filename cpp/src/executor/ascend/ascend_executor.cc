@@ -56,9 +56,9 @@ class AscendExecutor::Impl final : public CallPipeline {
       return DeadlineExceeded("the deadline passed while other calls ran on the device");
     }
     auto call = std::make_unique<CallInFlight>(*this, context);
-    const Status begun = thread_.Do(
-        [&] { return state_->Begin(*model, inputs, context, *slot, &call->flight); },
-        context.deadline);
+    const Status begun =
+        thread_.Do([&] { return state_->Begin(*model, inputs, context, *slot, &call->flight); },
+                   context.deadline);
     if (begun.ok()) return std::unique_ptr<Call>(std::move(call));
     slots_.Give(*slot);
     return begun;
@@ -105,9 +105,8 @@ class AscendExecutor::Impl final : public CallPipeline {
     });
     if (waited.status.ok()) waited.status = asked;
     const size_t slot = call->flight.slot;
-    const Status ended = thread_.Do([&] {
-      return state_->End(std::move(call->flight), waited, call->context, outputs);
-    });
+    const Status ended = thread_.Do(
+        [&] { return state_->End(std::move(call->flight), waited, call->context, outputs); });
     slots_.Give(slot);
     return ended;
   }

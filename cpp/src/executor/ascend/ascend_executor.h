@@ -22,8 +22,8 @@ struct AscendExecutorOptions {
   int rank_size = 1;  // Ranks of the servable; what a world group has.
   // A call that is not done by then is taken for one that never will be.
   std::chrono::milliseconds call_limit{30'000};
-  // Copies of one call overlap with the computing of another: two calls are on the device at a time,
-  // with twice the memory. Wants ACL 1.8.
+  // Copies of one call overlap with the computing of another: two calls are on the device at a
+  // time, with twice the memory. Wants ACL 1.8.
   bool overlap = false;
   // How much of the device's memory outputs may take that are kept there to be inputs again.
   size_t kept_bytes = size_t{1} << 30;

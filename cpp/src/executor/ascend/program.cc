@@ -60,8 +60,7 @@ Status Program::TakeInputs(const Workbench& bench, std::span<const Tensor> input
     }
     std::byte* const staged = staging_.data() + port.staged;
     std::memcpy(staged, inputs[i].data(), port.bytes);
-    PIPESERVE_RETURN_IF_ERROR(
-        bench.streams.upload().CopyToDevice(port.device, staged, port.bytes));
+    PIPESERVE_RETURN_IF_ERROR(bench.streams.upload().CopyToDevice(port.device, staged, port.bytes));
   }
   return OkStatus();
 }
@@ -73,8 +72,8 @@ Status Program::KeepOutputs(const Workbench& bench, const CallContext& context, 
     if (port.bytes == 0 || SerialAt(context.output_serials, i) == 0) continue;
     PIPESERVE_ASSIGN_OR_RETURN(call->made[i], bench.kept.MakeRoom(port.bytes));
     if (call->made[i] == nullptr) continue;
-    PIPESERVE_RETURN_IF_ERROR(bench.streams.compute().CopyOnDevice(call->made[i]->data(),
-                                                                   port.device, port.bytes));
+    PIPESERVE_RETURN_IF_ERROR(
+        bench.streams.compute().CopyOnDevice(call->made[i]->data(), port.device, port.bytes));
   }
   return OkStatus();
 }

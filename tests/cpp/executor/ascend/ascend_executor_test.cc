@@ -59,24 +59,24 @@ class OnSimulator final : public Executor {
 
 ExecutorFactory Factory(const std::string& name, const std::string& settings,
                         bool overlap = false) {
-  return {name, [settings, overlap](std::vector<Graph> graphs) -> Result<std::unique_ptr<Executor>> {
+  return {name,
+          [settings, overlap](std::vector<Graph> graphs) -> Result<std::unique_ptr<Executor>> {
             auto executor = std::make_unique<OnSimulator>(settings);
             PIPESERVE_RETURN_IF_ERROR(executor->Load(std::move(graphs), overlap));
             return std::unique_ptr<Executor>(std::move(executor));
           }};
 }
 
-INSTANTIATE_TEST_SUITE_P(Ascend, ExecutorContractTest,
-                         testing::Values(Factory("Eager", "mode=eager"),
-                                         Factory("Lazy", "mode=lazy"),
-                                         Factory("NotRepeatable", "repeatable=0"),
-                                         Factory("RandomWorkspace", "workspace=random"),
-                                         Factory("OverlapEager", "mode=eager", true),
-                                         Factory("OverlapLazy", "mode=lazy", true),
-                                         Factory("OverlapRandom", "mode=random", true),
-                                         Factory("OverlapNotRepeatable",
-                                                 "repeatable=0,workspace=random", true)),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Ascend, ExecutorContractTest,
+    testing::Values(Factory("Eager", "mode=eager"), Factory("Lazy", "mode=lazy"),
+                    Factory("NotRepeatable", "repeatable=0"),
+                    Factory("RandomWorkspace", "workspace=random"),
+                    Factory("OverlapEager", "mode=eager", true),
+                    Factory("OverlapLazy", "mode=lazy", true),
+                    Factory("OverlapRandom", "mode=random", true),
+                    Factory("OverlapNotRepeatable", "repeatable=0,workspace=random", true)),
+    [](const auto& info) { return info.param.name; });
 
 class AscendFixturesTest : public testing::TestWithParam<const char*> {
  protected:

@@ -1,5 +1,5 @@
-// Which copies between host and device an executor leaves out, and that it never leaves out one that
-// is needed.
+// Which copies between host and device an executor leaves out, and that it never leaves out one
+// that is needed.
 #include "executor/ascend/kept_values.h"
 
 #include <array>

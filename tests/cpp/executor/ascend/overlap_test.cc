@@ -98,9 +98,10 @@ TEST_F(OverlapTest, AThirdCallWaitsForOneOfTheTwo) {
   runtime_.Command("hang-task 2");
   Result<Call> first = Begin(kX);
   const Result<Call> second = Begin(kY);
-  EXPECT_ERROR(executor_->pipeline()->Begin(
-                   0, std::span(&kX, 1), {.deadline = Deadline::After(std::chrono::milliseconds(1))}),
-               kDeadlineExceeded, "while other calls ran");
+  EXPECT_ERROR(
+      executor_->pipeline()->Begin(0, std::span(&kX, 1),
+                                   {.deadline = Deadline::After(std::chrono::milliseconds(1))}),
+      kDeadlineExceeded, "while other calls ran");
   std::jthread finisher([&] { ExpectFloats(first, {-1, -2}); });
   runtime_.Command("let-go");
   ExpectFloats(Begin(kX), {-1, -2});
