@@ -15,6 +15,7 @@ namespace pipeserve::ascend {
 class AscendExecutor::Impl final : public CallPipeline {
  public:
   ~Impl() override {
+    waiter_.reset();  // Before the context that it waits in.
     if (state_ == nullptr) return;
     (void)thread_.Do([this] { return state_->Close(); });  // Nobody is left to be told.
   }

@@ -59,7 +59,6 @@ Status DeviceState::CheckHealth() const {
 
 Status DeviceState::Run(DeviceModel& model, std::span<const Tensor> inputs,
                         const CallContext& context, std::vector<Tensor>* outputs) {
-  PIPESERVE_RETURN_IF_ERROR(CheckHealth());
   return RunIn(0, model, inputs, context, outputs);
 }
 
