@@ -13,9 +13,16 @@ KeptValues::BlockPtr KeptValues::Find(uint64_t serial, size_t bytes) {
 }
 
 Result<KeptValues::BlockPtr> KeptValues::MakeRoom(size_t bytes) {
-  if (BlockPtr spare = TakeSpare(bytes)) return spare;
   if (bytes > limit_) return BlockPtr();
-  Evict(bytes);
+  while (true) {
+    if (BlockPtr spare = TakeSpare(bytes)) return spare;
+    if (BytesHeld() <= limit_ - bytes) break;
+    if (spare_.empty()) {
+      DropOldest();
+    } else {
+      spare_.pop_back();
+    }
+  }
   Result<DeviceBlock> block = DeviceBlock::Allocate(device_, bytes);
   // The device has better use for its memory, and the host has the value anyway.
   if (block.status().code() == StatusCode::kResourceExhausted) return BlockPtr();
@@ -62,14 +69,7 @@ KeptValues::BlockPtr KeptValues::TakeSpare(size_t bytes) {
   return block;
 }
 
-void KeptValues::Evict(size_t bytes) {
-  while (BytesHeld() > limit_ - bytes) {
-    if (spare_.empty()) EvictOldest();
-    spare_.pop_back();
-  }
-}
-
-void KeptValues::EvictOldest() {
+void KeptValues::DropOldest() {
   const auto oldest = std::min_element(
       values_.begin(), values_.end(),
       [](const auto& a, const auto& b) { return a.second.last_use < b.second.last_use; });

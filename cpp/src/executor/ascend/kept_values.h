@@ -45,9 +45,7 @@ class KeptValues {
 
   size_t BytesHeld() const;
   BlockPtr TakeSpare(size_t bytes);
-  // Until there is room for `bytes` more.
-  void Evict(size_t bytes);
-  void EvictOldest();
+  void DropOldest();
 
   Device& device_;
   const size_t limit_;

@@ -19,7 +19,8 @@ struct Kind {
   bool overlap;
 };
 
-// Graph 0: state, x -> state + x; graph 1: state, x -> state - x, both float32[2].
+// Graph 0: state, x -> state + x; graph 1: state, x -> state - x, both float32[2]; graph 2: x -> -x
+// for float32[4].
 std::vector<AscendModel> StepModels() {
   std::vector<AscendModel> models;
   for (const OpType op : {OpType::kAdd, OpType::kSub}) {
@@ -27,6 +28,8 @@ std::vector<AscendModel> StepModels() {
     const ValueId state = graph.Input({2}), x = graph.Input({2});
     models.emplace_back(graph.Return({graph.Node(op, {state, x}, {2})}));
   }
+  TestGraph neg;
+  models.emplace_back(neg.Return({neg.Node(OpType::kNeg, {neg.Input({4})}, {4})}));
   return models;
 }
 
@@ -176,6 +179,33 @@ TEST_P(KeptValuesTest, TheOneThatWasUsedLongestAgoMakesRoom) {
   ASSERT_OK(Run(0, states[0], 1, place_, 0));
   EXPECT_EQ(Uploads(), 1);
   EXPECT_EQ(Floats(output_), (std::vector<float>{3, 30}));
+}
+
+TEST_P(KeptValuesTest, WhatMakesRoomStaysWhileACallUnderWayTakesIt) {
+  if (executor_->pipeline() == nullptr) return;  // Then no other call comes meanwhile.
+  Load(/*kept_bytes=*/16);
+  CallPipeline& pipeline = *executor_->pipeline();
+  ASSERT_OK(Run(0, x_, 1, place_, 2));
+  const std::array<Tensor, 2> inputs = {output_, x_};
+  const std::array<uint64_t, 2> input_serials = {2, 0};
+  CallContext takes;
+  takes.input_serials = input_serials;
+  const Tensor y = Tensor::Of<float>({4}, {1, 2, 3, 4});
+  const Buffer large_place = Buffer::Allocate(16);
+  const uint64_t large_serial = 3;
+  CallContext makes_room;
+  makes_room.places = std::span(&large_place, 1);
+  makes_room.output_serials = std::span(&large_serial, 1);
+  runtime_.Command("set mode=lazy");  // Nothing is copied before it is waited for.
+  const auto first = pipeline.Begin(1, inputs, takes);
+  ASSERT_OK(first);
+  const auto second = pipeline.Begin(2, std::span(&y, 1), makes_room);
+  ASSERT_OK(second);
+  std::vector<Tensor> outputs;
+  ASSERT_OK((*first)->Finish(&outputs));
+  EXPECT_EQ(Floats(outputs.at(0)), (std::vector<float>{1, 10}));
+  ASSERT_OK((*second)->Finish(&outputs));
+  EXPECT_EQ(Floats(outputs.at(0)), (std::vector<float>{-1, -2, -3, -4}));
 }
 
 TEST_P(KeptValuesTest, WithoutRoomOnTheDeviceTheHostHasItAnyway) {
