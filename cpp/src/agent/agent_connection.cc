@@ -117,9 +117,8 @@ bool AgentConnection::IsDue(const Item& item) const {
 
 void AgentConnection::Handle(const Item& item) {
   if (ended_) return;
-  const bool is_call = item.message.has_value() && item.message->has_run_call();
-  if (answers_ != nullptr && !is_call) answers_->Drain();  // Only one thread writes.
   if (!item.message.has_value()) {
+    if (answers_ != nullptr) answers_->Drain();  // Only one thread writes.
     proto::AgentMessage goodbye;
     goodbye.mutable_goodbye()->set_reason(item.goodbye);
     stream_->Write(goodbye);
