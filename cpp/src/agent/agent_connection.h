@@ -23,7 +23,8 @@ namespace pipeserve {
 
 // A stream, which lives for one epoch: the thread that made it reads, a second one runs what came,
 // in order, and is the only one that writes. Where calls overlap it only begins them, a third one
-// waits for their ends and answers; then the second writes when nothing is left to be answered.
+// waits for their ends and answers; the second then writes before the first call, and when nothing
+// is left to be answered.
 class AgentConnection {
  public:
   // `listener` may be null: no shared memory is taken. All outlive this.
@@ -93,6 +94,7 @@ class AgentConnection {
   void AnswerPosted(const ShmCalls::Call& call, const Status& status,
                     const std::vector<Tensor>& outputs);
   void AnswerOverStream(const Call& call, const Status& status, const std::vector<Tensor>& outputs);
+
   // A communicator that comes after the end is aborted at once.
   void SetCommunicator(std::shared_ptr<Communicator> communicator) EXCLUDES(mutex_);
   // Neither this rank nor its peers wait for each other any more.
