@@ -28,6 +28,7 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --precision HOW      of float32 MatMul on Ascend: strict (default), hf32 or fp16
   --deterministic      the same bits for the same inputs on Ascend, at the price of speed
   --overlap            copies to and from Ascend overlap with computing, with twice the memory
+  --rank-table FILE    what HCCL makes the first group of all ranks by (default: root information)
   --model FILE         a model file; the n-th one is subgraph n; on Ascend also a compiled one, .om
   --group-config FILE  the rank's communication groups
   --listen IP:PORT     where the other ranks reach this one (default: 127.0.0.1:0)
@@ -39,8 +40,13 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --key-fd N           read the decryption key, raw, from this descriptor
   --dec-mode MODE      AES-GCM (default) or AES-CBC
   --launcher-fd N      exit when this descriptor reaches its end
-  --status-fd N        write one line of JSON here: {"state":"ready"}, or "failed" and "error"
+  --status-fd N        write lines of JSON here: {"state":"ready"}, or "failed" and "error"; after
+                       "ready", "alive" at every heartbeat
+  --heartbeat-ms N     milliseconds between two of them (default: 1000)
   --help, --version
+
+Exit codes: 0 told to end, 1 an error, 2 wrong usage, 3 the device was lost and only a new process
+can have it again, 4 no server for 60 seconds.
 )";
 
 namespace {
@@ -54,6 +60,7 @@ enum Flag : int {
   kPrecision,
   kDeterministic,
   kOverlap,
+  kRankTable,
   kModel,
   kGroupConfig,
   kListen,
@@ -64,6 +71,7 @@ enum Flag : int {
   kDecMode,
   kLauncherFd,
   kStatusFd,
+  kHeartbeatMs,
   kHelp,
   kVersion,
 };
@@ -77,6 +85,7 @@ constexpr option kOptions[] = {
     {"precision", required_argument, nullptr, kPrecision},
     {"deterministic", no_argument, nullptr, kDeterministic},
     {"overlap", no_argument, nullptr, kOverlap},
+    {"rank-table", required_argument, nullptr, kRankTable},
     {"model", required_argument, nullptr, kModel},
     {"group-config", required_argument, nullptr, kGroupConfig},
     {"listen", required_argument, nullptr, kListen},
@@ -87,6 +96,7 @@ constexpr option kOptions[] = {
     {"dec-mode", required_argument, nullptr, kDecMode},
     {"launcher-fd", required_argument, nullptr, kLauncherFd},
     {"status-fd", required_argument, nullptr, kStatusFd},
+    {"heartbeat-ms", required_argument, nullptr, kHeartbeatMs},
     {"help", no_argument, nullptr, kHelp},
     {"version", no_argument, nullptr, kVersion},
     {nullptr, 0, nullptr, 0},
@@ -159,6 +169,9 @@ Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
     case kOverlap:
       flags->overlap = true;
       return OkStatus();
+    case kRankTable:
+      flags->rank_table = value;
+      return OkStatus();
     case kDeviceId:
       return ParseNumber("--device-id", value, 0, &flags->device_id);
     case kModel:
@@ -184,6 +197,8 @@ Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
       return ParseNumber("--launcher-fd", value, 0, &flags->launcher_fd);
     case kStatusFd:
       return ParseNumber("--status-fd", value, 0, &flags->status_fd);
+    case kHeartbeatMs:
+      return ParseNumber("--heartbeat-ms", value, 1, &flags->heartbeat_ms);
     case kHelp:
       flags->help = true;
       return OkStatus();

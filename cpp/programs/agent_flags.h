@@ -22,6 +22,7 @@ struct AgentFlags {
   ascend::Precision precision = ascend::Precision::kStrict;
   bool deterministic = false;
   bool overlap = false;
+  std::string rank_table;           // Empty: ranks on Ascend find each other without one.
   std::vector<std::string> models;  // Indexed by subgraph.
   std::string group_config;         // Empty: none.
   std::string listen = "127.0.0.1:0";
@@ -30,6 +31,7 @@ struct AgentFlags {
   Collectives collectives = Collectives::kAuto;
   int launcher_fd = -1;
   int status_fd = -1;
+  int heartbeat_ms = 1'000;
   int key_fd = -1;
   DecryptMode dec_mode = DecryptMode::kAesGcm;
 };

@@ -193,5 +193,7 @@ def check_decryption(key: Any, mode: Any) -> tuple[bytes | None, str]:
 
 
 COLLECTIVES = ("auto", "shm", "socket", "gloo")
+AGENT_FAILURES = ("restart", "stop")
 DEVICES = ("auto", "cpu", "ascend")
 PRECISIONS = ("strict", "hf32", "fp16")
+HCCL_WAYS = ("root-info", "rank-table")

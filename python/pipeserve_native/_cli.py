@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeserve_native import __version__, _checks, _demo, server
+from pipeserve_native import __version__, _checks, _demo, _model_folders, server
 from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native.client import Client
 from pipeserve_native.server import _config, distributed
@@ -87,6 +87,21 @@ def _add_serve(commands: Any) -> None:
         metavar="SECONDS",
         help="for one graph call on all agents",
     )
+    _add_heartbeat(parser)
+    parser.add_argument(
+        "--failover-timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long requests wait for lost agents to come back; 0: they fail at once "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--on-agent-failure",
+        choices=_checks.AGENT_FAILURES,
+        default="restart",
+        help="stop: the server ends with the first agent that is lost",
+    )
     parser.add_argument(
         "--lane",
         choices=("auto", "shm", "grpc"),
@@ -107,6 +122,23 @@ def _add_serve(commands: Any) -> None:
     tls.add_argument("--ssl-private-key", metavar="FILE")
     tls.add_argument("--ssl-client-ca", metavar="FILE", help="clients must show a certificate")
     parser.set_defaults(run=_serve)
+
+
+def _add_heartbeat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--heartbeat",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="how often an agent gives a sign of life (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--dead-after",
+        type=float,
+        default=3.0,
+        metavar="SECONDS",
+        help="an agent that gives none for so long is given up (default: %(default)s)",
+    )
 
 
 def _ssl_config(args: argparse.Namespace) -> server.SSLConfig | None:
@@ -147,6 +179,10 @@ def _serve(args: argparse.Namespace) -> None:
             args.distributed_address,
             args.wait_agents,
             call_timeout_in_seconds=args.call_timeout,
+            heartbeat_in_seconds=args.heartbeat,
+            dead_after_in_seconds=args.dead_after,
+            failover_timeout_in_seconds=args.failover_timeout,
+            on_agent_failure=args.on_agent_failure,
             lane=args.lane,
             wait=args.wait,
         )
@@ -210,30 +246,33 @@ def _add_agent(commands: Any) -> None:
         action="store_true",
         help="copies to and from Ascend overlap with computing, with twice the memory",
     )
+    parser.add_argument(
+        "--on-agent-failure",
+        choices=_checks.AGENT_FAILURES,
+        default="restart",
+        help="what becomes of the others when an agent ends",
+    )
+    parser.add_argument(
+        "--max-restarts",
+        type=int,
+        default=10,
+        help="of one agent within ten minutes; -1 is no limit (default: %(default)s)",
+    )
+    _add_heartbeat(parser)
+        "--hccl",
+        choices=_checks.HCCL_WAYS,
+        default="root-info",
+        help="what ranks on Ascend find each other by",
+    )
     parser.set_defaults(run=_agent)
 
 
-def _device_directories(models: str) -> list[str]:
-    prefix = "device"
-    numbers = sorted(
-        int(entry[len(prefix) :])
-        for entry in os.listdir(models)
-        if entry.startswith(prefix) and entry[len(prefix) :].isdecimal()
-    )
-    if not numbers:
-        raise _UsageError(f"there is no directory device<r> in {models}")
-    return [os.path.abspath(os.path.join(models, f"{prefix}{number}")) for number in numbers]
-
-
 def _agent(args: argparse.Namespace) -> None:
-    model_files = []
-    group_files = []
-    for directory in _device_directories(args.models):
-        names = sorted(name for name in os.listdir(directory) if name.endswith(".mindir"))
-        model_files.append([os.path.join(directory, name) for name in names])
-        group = os.path.join(directory, "group_config.pb")
-        if os.path.exists(group):
-            group_files.append([group])
+    folders = _model_folders.device_folders(args.models)
+    if not folders:
+        raise _UsageError(f"there is no directory device<r> in {args.models}")
+    model_files = [_model_folders.model_files(folder) for folder in folders]
+    group_files = [files for folder in folders if (files := _model_folders.group_files(folder))]
     distributed.startup_agents(
         args.address,
         model_files,
@@ -247,6 +286,11 @@ def _agent(args: argparse.Namespace) -> None:
         precision=args.precision,
         deterministic=args.deterministic,
         overlap=args.overlap,
+        on_agent_failure=args.on_agent_failure,
+        max_restarts=None if args.max_restarts < 0 else args.max_restarts,
+        heartbeat_in_seconds=args.heartbeat,
+        dead_after_in_seconds=args.dead_after,
+        hccl=args.hccl,
     )
 
 

@@ -127,6 +127,7 @@ class PipelineSpec:
         output_names: collections.abc.Sequence[str],
         function: HostFunction,
         timeout: typing.SupportsFloat | typing.SupportsIndex,
+        replayable: bool,
     ) -> None: ...
 
 class ServableSpec:
@@ -270,6 +271,10 @@ class Server:
         rank_table_file: str,
         address: str,
         call_timeout: typing.SupportsFloat | typing.SupportsIndex,
+        heartbeat: typing.SupportsFloat | typing.SupportsIndex,
+        dead_after: typing.SupportsFloat | typing.SupportsIndex,
+        failover_timeout: typing.SupportsFloat | typing.SupportsIndex,
+        on_agent_lost: collections.abc.Callable[[], None] | None,
         lane: LaneKind,
         wait_for_all: bool,
         max_inflight: typing.SupportsInt | typing.SupportsIndex,

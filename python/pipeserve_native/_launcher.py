@@ -1,26 +1,19 @@
-"""Starts the agents of one machine, watches them, and ends them together.
-
-Agents are programs of their own, started by exec. Each holds the reading end of a pipe whose other
-end only this process has, so that it knows when its launcher is gone, however it went.
-"""
+"""From what ``startup_agents`` was asked for to the agents of this machine."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import json
 import logging
 import os
-import select
 import socket
-import subprocess
-import threading
-import time
-from collections.abc import Iterator
+import tempfile
 from dataclasses import dataclass
-from typing import Any
 
 from pipeserve_native import _checks, _core, _lifetime, _programs
+from pipeserve_native._agents import Agents, OnFailure, Supervision
 from pipeserve_native._errors import (
     DeadlineExceededError,
     Error,
@@ -35,7 +28,6 @@ _logger = logging.getLogger("pipeserve_native")
 _CONFIG_ATTEMPTS = 60
 _CONFIG_ATTEMPT_SECONDS = 2.0
 _PORTS = 8
-_TERMINATE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +48,11 @@ class Request:
     precision: str
     deterministic: bool
     overlap: bool
+    on_agent_failure: str
+    max_restarts: int | None
+    heartbeat: float
+    dead_after: float
+    hccl: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,43 +149,26 @@ def _check_files(request: Request, place: _Place) -> None:
                 raise NotFoundError(f"Cannot access {kind} file '{file}'")
 
 
-class _Agent:
-    """One agent process, and the pipes to it."""
-
-    def __init__(self, command: list[str], request: Request) -> None:
-        with contextlib.ExitStack() as child_ends:
-            launcher_read, self._launcher_write = os.pipe()
-            self.status_fd, status_write = os.pipe()
-            passed = {"--launcher-fd": launcher_read, "--status-fd": status_write}
-            if request.key is not None:
-                key_read, key_write = os.pipe()
-                os.write(key_write, request.key)
-                os.close(key_write)
-                passed["--key-fd"] = key_read
-            for fd in passed.values():
-                child_ends.callback(os.close, fd)
-            for flag, fd in passed.items():
-                command += [flag, str(fd)]
-            self.process = subprocess.Popen(
-                command, pass_fds=list(passed.values()), stdin=subprocess.DEVNULL
-            )
-        self.exit_fd = os.pidfd_open(self.process.pid)
-
-    def read_status(self) -> dict[str, Any] | None:
-        """The line that the agent reports once; None when it ended without one."""
-        with open(self.status_fd, "rb", closefd=False) as stream:
-            line = stream.readline()
-        return json.loads(line) if line else None
-
-    def close(self) -> None:
-        """Closes the pipes of an agent that has ended."""
-        for fd in (self._launcher_write, self.status_fd, self.exit_fd):
-            os.close(fd)
+def _write_rank_table(content: str) -> str:
+    """The server's rank table as a file for HCCL, which wants to be told that it is complete."""
+    table = json.loads(content)
+    if table.get("version") != "1.0" or "server_list" not in table:
+        raise FailedPreconditionError(
+            "hccl='rank-table' needs a rank table of version 1.0 with a server_list, the server's "
+            f"has version {table.get('version')!r} and {', '.join(table)}"
+        )
+    table.setdefault("status", "completed")
+    fd, path = tempfile.mkstemp(prefix="pipeserve-rank-table-", suffix=".json")
+    with open(fd, "w") as file:
+        json.dump(table, file)
+    return path
 
 
 def _commands(
-    request: Request, place: _Place, config: _core.AgentGroupConfig
-) -> Iterator[list[str]]:
+    request: Request, place: _Place, config: _core.AgentGroupConfig, rank_table: str | None
+) -> dict[int, list[str]]:
+    """By rank."""
+    commands = {}
     program = _programs.path_of("pipeserve-agent")
     for index, rank in enumerate(place.ranks):
         command = [program, "--server", request.distributed_address]
@@ -208,97 +188,10 @@ def _commands(
             command += ["--deterministic"]
         if request.overlap:
             command += ["--overlap"]
-        yield command
-
-
-def _wait_exits(agents: list[_Agent], seconds: float) -> list[_Agent]:
-    """Those that still run after ``seconds``."""
-    end = time.monotonic() + seconds
-    running = list(agents)
-    while running and (left := end - time.monotonic()) > 0:
-        ready, _, _ = select.select([agent.exit_fd for agent in running], [], [], left)
-        running = [agent for agent in running if agent.exit_fd not in ready]
-    return running
-
-
-class _Agents:
-    """All agents of this process' call of startup_agents."""
-
-    def __init__(self) -> None:
-        self._agents: list[_Agent] = []
-        self._wake_read, self._wake_write = os.pipe()
-        self._stop_lock = threading.Lock()
-        self._watcher: threading.Thread | None = None
-        os.register_at_fork(after_in_child=self._begin_in_child)
-
-    def _begin_in_child(self) -> None:
-        """After a fork: the agents are the other process', and must see when it alone ends."""
-        self._stop_lock = threading.Lock()
-        agents, self._agents = self._agents, []
-        for agent in agents:
-            agent.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
-
-    def start(self, request: Request, place: _Place, config: _core.AgentGroupConfig) -> None:
-        """Starts the processes and waits until each has loaded its graphs and registered."""
-        for command in _commands(request, place, config):
-            self._agents.append(_Agent(command, request))
-        waiting = {agent.status_fd: index for index, agent in enumerate(self._agents)}
-        while waiting:
-            ready, _, _ = select.select(list(waiting), [], [])
-            for fd in ready:
-                index = waiting.pop(fd)
-                self._check_status(index, place.ranks[index])
-        for index in range(len(self._agents)):
-            _logger.info("Child %d: Receive success", index)
-
-    def _check_status(self, index: int, rank: int) -> None:
-        status = self._agents[index].read_status()
-        if status is None:
-            raise FailedPreconditionError(
-                f"Fail to start agents because of death of one agent, rank {rank}"
-            )
-        if status.get("state") != "ready":
-            raise FailedPreconditionError(
-                f"Fail to start agents, rank {rank}: {status.get('error')}"
-            )
-
-    def watch(self) -> None:
-        """Ends all agents as soon as one ends, or wake() is called; keeps the process alive."""
-        self._watcher = threading.Thread(target=self._watch, name="pipeserve-agents")
-        self._watcher.start()
-        _lifetime.on_exit_signal(self.wake)
-
-    def wake(self) -> None:
-        """Ends the agents. Safe in a signal handler."""
-        with contextlib.suppress(OSError):  # Already ended.
-            os.write(self._wake_write, b"x")
-
-    def _watch(self) -> None:
-        fds = [agent.exit_fd for agent in self._agents]
-        ready, _, _ = select.select([*fds, self._wake_read], [], [])
-        for index, fd in enumerate(fds):
-            if fd in ready:
-                code = self._agents[index].process.wait()
-                level = logging.WARNING if code else logging.INFO  # 0: the server has stopped.
-                _logger.log(
-                    level, "Child %d ended with exit code %d, ending its siblings", index, code
-                )
-        self.stop()
-
-    def stop(self) -> None:
-        """SIGTERM, then SIGKILL; returns when no process is left. Idempotent."""
-        with self._stop_lock:
-            agents, self._agents = self._agents, []
-            for agent in agents:
-                agent.process.terminate()
-            for agent in _wait_exits(agents, _TERMINATE_SECONDS):
-                _logger.warning("agent process %d does not end, killing it", agent.process.pid)
-                agent.process.kill()
-            for agent in agents:
-                agent.process.wait()
-                agent.close()
+        if rank_table is not None:
+            command += ["--rank-table", rank_table]
+        commands[rank] = command
+    return commands
 
 
 def _describe(request: Request, place: _Place) -> str:
@@ -323,10 +216,21 @@ def startup_agents(request: Request) -> None:
     config = _acquire_config(request.distributed_address)
     place = _find_place(request, config)
     _check_files(request, place)
-    agents = _Agents()
+    supervision = Supervision(
+        on_failure=OnFailure(request.on_agent_failure),
+        max_restarts=request.max_restarts,
+        heartbeat=request.heartbeat,
+        dead_after=request.dead_after,
+        give_up=functools.partial(_report_failure, request.distributed_address),
+    )
+    rank_table = None
+    if request.hccl == "rank-table":
+        rank_table = _write_rank_table(config.rank_table_json)
+    commands = _commands(request, place, config, rank_table)
+    agents = Agents(commands, request.key, supervision, files=[rank_table] if rank_table else [])
     atexit.register(agents.stop)
     try:
-        agents.start(request, place, config)
+        agents.start()
     except BaseException as error:
         agents.stop()
         interrupted = not isinstance(error, Exception)

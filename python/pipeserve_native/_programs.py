@@ -14,7 +14,16 @@ def path_of(name: str) -> str:
     return os.path.join(os.path.dirname(_core.__file__), "bin", name)
 
 
+def _become(name: str) -> NoReturn:
+    program = path_of(name)
+    os.execv(program, [program, *sys.argv[1:]])
+
+
+def agent() -> NoReturn:
+    """Becomes pipeserve-agent, with the arguments of this process."""
+    _become("pipeserve-agent")
+
+
 def ascend_check() -> NoReturn:
     """Becomes pipeserve-ascend-check, with the arguments of this process."""
-    program = path_of("pipeserve-ascend-check")
-    os.execv(program, [program, *sys.argv[1:]])
+    _become("pipeserve-ascend-check")

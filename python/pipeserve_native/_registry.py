@@ -103,6 +103,7 @@ class Pipeline:
     output_names: list[str]
     function: Callable[..., Any]
     timeout: float
+    replayable: bool
 
     def build(self) -> _core.PipelineSpec:
         """The pipeline for the core."""
@@ -112,6 +113,7 @@ class Pipeline:
             output_names=self.output_names,
             function=_core.instance_function(self.function, self.name, len(self.output_names)),
             timeout=self.timeout,
+            replayable=self.replayable,
         )
 
 

@@ -71,6 +71,7 @@ class Program:
             [str(argument) for argument in arguments],
             cwd=cwd,
             env={**os.environ, name: value, "PYTHONFAULTHANDLER": "1"},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -94,6 +95,11 @@ class Program:
     def output(self):
         with self._changed:
             return "".join(self._lines)
+
+    def say(self, line):
+        """One line of its standard input."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
 
     def wait_for(self, pattern):
         """The first match in the output; fails when the process ends without one."""
@@ -146,6 +152,7 @@ class Program:
         self.process.wait()
         self._reader.join()
         self.process.stdout.close()
+        self.process.stdin.close()
 
 
 @pytest.fixture

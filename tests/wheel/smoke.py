@@ -100,7 +100,8 @@ def check_programs() -> None:
     import pipeserve_native
 
     agent = os.path.join(os.path.dirname(pipeserve_native.__file__), "bin", "pipeserve-agent")
-    for command in (program("pipeserve"), program("pipeserve-ascend-check"), agent):
+    names = ("pipeserve", "pipeserve-agent", "pipeserve-ascend-check")
+    for command in (*map(program, names), agent):
         done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
         assert pipeserve_native.__version__ in done.stdout, (command, done.stdout)
 

@@ -26,8 +26,8 @@ class ResidentTensor {
 
   // The tensor: read-only, and in this process, so that nothing is copied. Errors:
   // kFailedPrecondition (the request has ended, or the calling thread works for another one),
-  // kDeadlineExceeded or kCancelled (the request was given up), kUnavailable (the group of agents
-  // that computed it has ended).
+  // kDeadlineExceeded or kCancelled (the request was given up), kUnavailable (the servable that
+  // computed it has been stopped).
   virtual Result<Tensor> Fetch() const = 0;
 };
 

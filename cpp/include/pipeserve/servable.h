@@ -88,6 +88,8 @@ struct PipelineSpec {
   std::vector<std::string> output_names = {};
   std::shared_ptr<HostFunction> function = {};
   std::chrono::nanoseconds timeout{0};  // Of a request, from its admission; 0: none.
+  // False: nothing of a request is done a second time; one that loses an agent fails.
+  bool replayable = true;
 };
 
 struct ServableSpec {

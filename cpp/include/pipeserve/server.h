@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,6 +53,16 @@ struct DistributedServableOptions {
   std::string rank_table_file = {};
   std::string address = {};  // Where agents register: "ip:port"; port 0 picks a free one.
   std::chrono::milliseconds call_timeout{10'000};  // For one graph call on all ranks.
+  // An agent that gives no sign of life for `dead_after`, and is asked for one every `heartbeat`,
+  // is lost; so is one whose connection breaks.
+  std::chrono::milliseconds heartbeat{1'000};
+  std::chrono::milliseconds dead_after{3'000};
+  // Calls that lose an agent are made again once all are back, if that is within this time and the
+  // request's; 0: they fail at once.
+  std::chrono::milliseconds failover_timeout{30'000};
+  // When set, the first loss of an agent ends the servable: all agents are told to exit, requests
+  // are refused, and this is called once, on a thread of the server, which it must not stop there.
+  std::function<void()> on_agent_lost = {};
   LaneKind lane = LaneKind::kAuto;
   // A graph call is done when the last rank, which gives the outputs, has answered; with
   // wait_for_all, when every rank has. The others lag behind by at most eight calls.
@@ -115,11 +126,11 @@ class Server {
 
   // Runs a method of a loaded servable: what PipelineServable.run does inside a pipeline, on the
   // calling thread. One result per instance. Inside a pipeline function the request's deadline
-  // holds. `residents` are the handles whose tensors are among the values: the call runs only where
-  // they were kept. `held` is what the calling thread holds, if anything: it is given up while the
-  // call may take long, or wait, and kept through a graph of this process that lately took next to
-  // no time. Errors: kNotFound ("Not support method fun9"), kInvalidArgument (also a resident of
-  // another servable), kUnavailable; those of ResidentTensor::Fetch().
+  // holds. `residents` are the handles whose tensors are among the values. `held` is what the
+  // calling thread holds, if anything: it is given up while the call may take long, or wait, and
+  // kept through a graph of this process that lately took next to no time. Errors: kNotFound ("Not
+  // support method fun9"), kInvalidArgument (also a resident of another servable), kUnavailable;
+  // those of ResidentTensor::Fetch().
   Result<std::vector<Result<Instance>>> RunMethod(const std::string& servable, uint64_t version,
                                                   const std::string& method,
                                                   std::vector<Instance> instances,

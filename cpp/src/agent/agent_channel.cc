@@ -9,7 +9,10 @@ namespace {
 
 constexpr int kFirstReconnectMs = 100;
 constexpr int kLastReconnectMs = 1'000;
-constexpr int kChannelKeepaliveMs = 10'000;
+// A connection that was cut and works again is found out within one interval; a server that does
+// not answer is left after the timeout.
+constexpr int kKeepaliveMs = 1'000;
+constexpr int kKeepaliveTimeoutMs = 10'000;
 
 }  // namespace
 
@@ -20,8 +23,8 @@ std::shared_ptr<grpc::Channel> MakeAgentChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kLastReconnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLastReconnectMs);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kChannelKeepaliveMs);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kChannelKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // Agents speak to their server directly, whatever proxy the environment names.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

@@ -30,6 +30,8 @@ Status AgentConnection::Serve(const std::string& token, const std::function<void
   LeavePeers(Unavailable("the connection to the server has ended"));
   queue_.Close();
   WakeWorker();
+  const Timer::Entry watch = WatchUntil(Deadline::After(options_.stuck_limit),
+                                        "what runs on the device has not ended with its epoch");
   worker.join();
   answers_.reset();  // Once it has answered what has begun.
   return FromGrpcStatus(stream_->Finish());
@@ -117,38 +119,54 @@ bool AgentConnection::IsDue(const Item& item) const {
 
 void AgentConnection::Handle(const Item& item) {
   if (ended_) return;
-  if (!item.message.has_value()) {
-    if (answers_ != nullptr) answers_->Drain();  // Only one thread writes.
-    proto::AgentMessage goodbye;
-    goodbye.mutable_goodbye()->set_reason(item.goodbye);
-    stream_->Write(goodbye);
-    stream_->WritesDone();
-    said_goodbye_ = true;
-    return;
-  }
+  if (!item.message.has_value()) return WriteGoodbye(item.goodbye);
   if (item.message->has_form_group()) Join(item.message->form_group());
   if (item.message->has_run_call()) RunCall(item.message->run_call());
+}
+
+void AgentConnection::WriteGoodbye(const std::string& reason) {
+  if (answers_ != nullptr) answers_->Drain();  // Only one thread writes, and this comes last.
+  proto::AgentMessage goodbye;
+  goodbye.mutable_goodbye()->set_reason(reason);
+  stream_->Write(goodbye);
+  stream_->WritesDone();
+  said_goodbye_ = true;
+}
+
+void AgentConnection::SayGoodbyeIfLost() {
+  if (!options_.device_health || !device_health_.ok()) return;
+  device_health_ = options_.device_health();
+  if (!device_health_.ok()) SayGoodbye(device_health_.message());
+}
+
+Timer::Entry AgentConnection::WatchUntil(Deadline deadline, const char* what) {
+  if (!options_.on_stuck) return {};
+  return timer_.Add(deadline, [this, what] { options_.on_stuck(DeadlineExceeded(what)); });
 }
 
 void AgentConnection::Join(const proto::FormGroup& group) {
   const std::vector<std::string> peers(group.peer_addresses().begin(),
                                        group.peer_addresses().end());
   const WaitLimit limit(Deadline::After(options_.join_timeout), &epoch_over_);
+  const Timer::Entry watch = WatchUntil(Deadline(limit.deadline.time() + options_.stuck_limit),
+                                        "joining the other ranks has not ended at its limit");
   const Status shares_memory =
       group.shared_memory() ? AcceptMemory(group.epoch(), limit) : OkStatus();
-  Result<std::shared_ptr<Communicator>> joined = options_.join_peers(group.epoch(), peers, limit);
+  const Status joined = options_.join_peers(
+      group.epoch(), peers, limit,
+      [this](std::shared_ptr<Communicator> made) { SetCommunicator(std::move(made)); });
   proto::AgentMessage answer;
   if (joined.ok()) {
-    SetCommunicator(*joined);
     epoch_ = group.epoch();
     answer.mutable_group_ready()->set_epoch(group.epoch());
     answer.mutable_group_ready()->set_shared_memory(calls_ != nullptr);
     answer.mutable_group_ready()->set_lane_error(shares_memory.message());
   } else {
     answer.mutable_group_failed()->set_epoch(group.epoch());
-    answer.mutable_group_failed()->set_message(joined.status().message());
+    answer.mutable_group_failed()->set_message(joined.message());
   }
   stream_->Write(answer);
+  if (!joined.ok()) SayGoodbyeIfLost();
 }
 
 Status AgentConnection::AcceptMemory(uint64_t epoch, const WaitLimit& limit) {
@@ -241,6 +259,7 @@ void AgentConnection::AnswerPosted(const ShmCalls::Call& call, const Status& sta
   failed->set_code(static_cast<int>(status.code()));
   failed->set_message(status.message());
   stream_->Write(message);
+  SayGoodbyeIfLost();
 }
 
 void AgentConnection::AnswerOverStream(const Call& call, const Status& status,
@@ -255,6 +274,7 @@ void AgentConnection::AnswerOverStream(const Call& call, const Status& status,
     for (const Tensor& output : outputs) TensorToProto(output, done->add_outputs());
   }
   stream_->Write(answer);
+  if (LeavesPeersWaiting(status.code())) SayGoodbyeIfLost();
 }
 
 void AgentConnection::SetCommunicator(std::shared_ptr<Communicator> communicator) {

@@ -17,6 +17,7 @@
 #include "agent/shm_calls.h"
 #include "base/bounded_queue.h"
 #include "base/mutex.h"
+#include "base/timer.h"
 #include "base/unix_socket.h"
 
 namespace pipeserve {
@@ -29,14 +30,16 @@ class AgentConnection {
  public:
   // `listener` may be null: no shared memory is taken. All outlive this.
   AgentConnection(const AgentSessionOptions& options, const UnixListener* listener,
-                  proto::AgentHub::Stub& stub)
-      : options_(options), listener_(listener), stream_(stub.Connect(&context_)) {
+                  proto::AgentHub::Stub& stub, Timer& timer)
+      : options_(options), listener_(listener), timer_(timer), stream_(stub.Connect(&context_)) {
     if (options_.pipeline != nullptr) answers_ = std::make_unique<AnswerThread>();
   }
 
   // Returns when the stream has ended, and with it the epoch. `on_accepted` runs at the server's
   // first message.
   Status Serve(const std::string& token, const std::function<void()>& on_accepted);
+  // After Serve(): not OK when the device was lost.
+  const Status& device_health() const { return device_health_; }
 
   // These may be called by any thread.
   void SayGoodbye(const std::string& reason);
@@ -79,6 +82,11 @@ class AgentConnection {
   void Handle(const Item& item);
 
   void Join(const proto::FormGroup& group);
+  // Tells that the thread is stuck with `what`, unless the entry goes before that.
+  [[nodiscard]] Timer::Entry WatchUntil(Deadline deadline, const char* what);
+  void WriteGoodbye(const std::string& reason);
+  // After a failure has been told. Other calls are answered before the goodbye.
+  void SayGoodbyeIfLost();
   Status AcceptMemory(uint64_t epoch, const WaitLimit& limit) EXCLUDES(mutex_);
   // Calls run without a deadline: a rank that gave up by its own clock would leave its peers
   // waiting. Only the server ends a call early, by ending the epoch on all ranks.
@@ -102,6 +110,7 @@ class AgentConnection {
 
   const AgentSessionOptions& options_;
   const UnixListener* const listener_;
+  Timer& timer_;
   grpc::ClientContext context_;
   const std::unique_ptr<Stream> stream_;
   BoundedQueue<Item> queue_{kQueuedMessages};
@@ -116,6 +125,8 @@ class AgentConnection {
   uint64_t next_sequence_ = 0;       // 0 before the first call.
   std::optional<Item> held_;         // From the stream, not due yet.
   bool said_goodbye_ = false;
+
+  Status device_health_;  // Of the thread that answers; before the first call, of the working one.
 
   Interrupt epoch_over_;
   Mutex mutex_;

@@ -16,9 +16,8 @@ namespace {
 
 // How long Stop() waits for agents to take their Exit before it cuts the connections.
 constexpr auto kExitTime = std::chrono::seconds(2);
-// An idle connection is probed this often, and given up when the probe stays unanswered as long.
-constexpr int kHubKeepaliveMs = 10'000;
-constexpr int kMinProbeIntervalMs = 5'000;
+// Agents that ask more often for a sign of life are taken for a flood.
+constexpr int kMinProbeIntervalMs = 500;
 
 using HubBase = proto::AgentHub::WithRawCallbackMethod_Connect<
     proto::AgentHub::WithCallbackMethod_Register<proto::AgentHub::WithCallbackMethod_ReportFailure<
@@ -77,6 +76,9 @@ class HubService final : public HubBase {
                    .instance = request.instance(),
                    .peer_address = request.peer_address(),
                    .lane_address = request.lane_address(),
+                   .device = {.kind = request.device().kind(),
+                              .precision = request.device().precision(),
+                              .deterministic = request.device().deterministic()},
                    .graphs = {}};
     for (const proto::GraphSignature& graph : request.graphs()) {
       Result<GraphSignature> signature = SignatureFromProto(graph);
@@ -102,7 +104,10 @@ class AgentHub::Impl {
       : keeper_(std::make_shared<GroupKeeper>(options)), service_(options, keeper_) {}
   ~Impl() { Stop(); }
 
-  Status Listen(const std::string& address) {
+  Status Listen(const AgentHubOptions& options) {
+    const std::string& address = options.address;
+    const auto heartbeat = static_cast<int>(options.heartbeat.count());
+    const auto dead_after = static_cast<int>(options.dead_after.count());
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
@@ -110,8 +115,8 @@ class AgentHub::Impl {
     builder.SetMaxReceiveMessageSize(kMaxAgentMessageBytes);
     builder.SetMaxSendMessageSize(kMaxAgentMessageBytes);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kHubKeepaliveMs);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kHubKeepaliveMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, heartbeat);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, dead_after - heartbeat);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                                kMinProbeIntervalMs);
@@ -145,7 +150,7 @@ AgentHub::~AgentHub() = default;
 
 Result<std::unique_ptr<AgentHub>> AgentHub::Create(const AgentHubOptions& options) {
   auto impl = std::make_unique<Impl>(options);
-  PIPESERVE_RETURN_IF_ERROR(impl->Listen(options.address));
+  PIPESERVE_RETURN_IF_ERROR(impl->Listen(options));
   return std::unique_ptr<AgentHub>(new AgentHub(std::move(impl)));
 }
 
@@ -156,6 +161,8 @@ Result<std::shared_ptr<Executor>> AgentHub::WaitReady(Deadline deadline) {
 }
 
 bool AgentHub::ready() const { return impl_->keeper().ready(); }
+
+bool AgentHub::available() const { return impl_->keeper().available(); }
 
 void AgentHub::Stop() { impl_->Stop(); }
 

@@ -22,6 +22,11 @@ struct AgentHubOptions {
   std::vector<int> without_batch_dim_inputs;
   std::string address;  // "ip:port"; port 0 picks a free one.
   std::chrono::milliseconds call_timeout{10'000};
+  // A silent agent is asked for a sign of life this often, and lost when there is none for as long.
+  std::chrono::milliseconds heartbeat{1'000};
+  std::chrono::milliseconds dead_after{3'000};
+  // How long calls wait for lost agents to be replaced, see FailoverGroup.
+  std::chrono::milliseconds failover_timeout{30'000};
   LaneKind lane = LaneKind::kAuto;
   bool wait_for_all = false;  // See RemoteGroupOptions.
 };
@@ -35,13 +40,17 @@ class AgentHub {
 
   const std::string& address() const;  // With the bound port.
 
-  // Waits until every rank has registered and is connected. Errors: kDeadlineExceeded (the
+  // Waits until every rank has registered and is connected. What comes back lives through later
+  // epochs. Errors: kDeadlineExceeded (the
   // message says how many are there), kFailedPrecondition (the agents disagree or failed),
   // kCancelled (stopped).
   Result<std::shared_ptr<Executor>> WaitReady(Deadline deadline);
 
   // True while every rank of the current epoch is connected.
   bool ready() const;
+
+  // Also while calls wait for agents that may still come back.
+  bool available() const;
 
   // Tells all agents to exit, fails what is in flight with kUnavailable, closes the door.
   void Stop();

@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "agent/backoff.h"
 #include "base/mutex.h"
 #include "base/str_cat.h"
+#include "base/timer.h"
 #include "base/unix_socket.h"
 #include "pipeserve/log.h"
 #include "wire/agent_messages.h"
@@ -92,9 +94,11 @@ class AgentSession::Impl {
     Backoff backoff;
     Deadline give_up = Deadline::After(options_.server_limit);
     while (true) {
-      bool accepted = false, told_to_exit = false;
-      const Status status = Attempt(&accepted, &told_to_exit);
-      if (told_to_exit || stopped()) return OkStatus();
+      bool accepted = false;
+      std::optional<Status> end;
+      const Status status = Attempt(&accepted, &end);
+      if (stopped()) return OkStatus();
+      if (end.has_value()) return *end;
       if (!MayPass(status.code())) return status;
       Log(LogLevel::kInfo, "agent comes back",
           {{"rank", std::to_string(options_.rank)}, {"reason", status.message()}});
@@ -110,16 +114,21 @@ class AgentSession::Impl {
     }
   }
 
-  // Registers and serves one connection.
-  Status Attempt(bool* accepted, bool* told_to_exit) {
+  // Registers and serves one connection. Sets `*end` when it was the last one.
+  Status Attempt(bool* accepted, std::optional<Status>* end) {
     PIPESERVE_ASSIGN_OR_RETURN(const std::string token, Register());
-    const auto connection = std::make_shared<AgentConnection>(options_, listener_.get(), *stub_);
+    const auto connection =
+        std::make_shared<AgentConnection>(options_, listener_.get(), *stub_, timer_);
     if (!SetConnection(connection)) connection->Cancel();
     const Status status = connection->Serve(token, [&] {
       *accepted = true;
       if (options_.on_connected && !std::exchange(announced_, true)) options_.on_connected();
     });
-    *told_to_exit = connection->told_to_exit();
+    if (connection->told_to_exit()) {
+      *end = OkStatus();
+    } else if (!connection->device_health().ok()) {
+      *end = connection->device_health();
+    }
     SetConnection(nullptr);
     return status.ok() ? Unavailable("the server ended the connection") : status;
   }
@@ -130,6 +139,9 @@ class AgentSession::Impl {
     request.set_peer_address(options_.peer_address);
     request.set_instance(instance_);
     if (listener_ != nullptr) request.set_lane_address(listener_->name());
+    request.mutable_device()->set_kind(options_.device.kind);
+    request.mutable_device()->set_precision(options_.device.precision);
+    request.mutable_device()->set_deterministic(options_.device.deterministic);
     for (GraphId graph = 0; graph < options_.executor->graph_count(); ++graph) {
       SignatureToProto(options_.executor->signature(graph), request.add_graphs());
     }
@@ -161,6 +173,7 @@ class AgentSession::Impl {
   const AgentSessionOptions options_;
   const std::unique_ptr<const UnixListener> listener_;
   const std::unique_ptr<proto::AgentHub::Stub> stub_;
+  Timer timer_;
   uint64_t instance_ = 0;
   bool announced_ = false;
   Mutex mutex_;

@@ -144,6 +144,18 @@ Status CheckGroup(const GroupShape& shape, const std::vector<AgentGraphs>& agent
   return CheckBatchSizes(shape, agents);
 }
 
+Status CheckDevices(const AgentDevices& devices) {
+  const auto first =
+      std::ranges::find_if(devices, [](const auto& each) { return each.has_value(); });
+  for (auto device = first; device != devices.end(); ++device) {
+    if (!device->has_value() || **device == **first) continue;
+    return FailedPrecondition(StrCat("Rank ", device - devices.begin(), " device not match rank ",
+                                     first - devices.begin(), ", details: ", Describe(**device),
+                                     " and ", Describe(**first)));
+  }
+  return OkStatus();
+}
+
 bool AllStagesTakeInputs(const GroupShape& shape, const std::vector<AgentGraphs>& agents) {
   return std::all_of(
       agents.begin() + shape.ranks_per_stage(), agents.end(),

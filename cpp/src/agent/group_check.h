@@ -1,9 +1,11 @@
-// Whether the graphs of a servable's agents fit together.
+// Whether the graphs and the devices of a servable's agents fit together.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "executor/device_traits.h"
 #include "graph/graph.h"
 #include "pipeserve/status.h"
 
@@ -28,6 +30,14 @@ struct GroupShape {
 //
 // Errors: kFailedPrecondition, in the original's words.
 Status CheckGroup(const GroupShape& shape, const std::vector<AgentGraphs>& agents);
+
+// The device of each rank; none for an agent that has not registered.
+using AgentDevices = std::vector<std::optional<DeviceTraits>>;
+
+// Whether all of them are of one kind and compute alike: ranks on devices of different kinds cannot
+// meet, and ranks that round differently give results that nobody asked for.
+// Errors: kFailedPrecondition, naming two ranks that differ.
+Status CheckDevices(const AgentDevices& devices);
 
 // Whether the ranks of every stage take the inputs, or only those of stage 0.
 bool AllStagesTakeInputs(const GroupShape& shape, const std::vector<AgentGraphs>& agents);

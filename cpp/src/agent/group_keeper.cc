@@ -46,6 +46,7 @@ GroupKeeper::GroupKeeper(const AgentHubOptions& options)
              .with_batch_dim = options.with_batch_dim,
              .without_batch_dim_inputs = options.without_batch_dim_inputs},
       call_timeout_(options.call_timeout),
+      failover_timeout_(options.failover_timeout),
       lane_(options.lane),
       wait_for_all_(options.wait_for_all),
       state_(shape_.rank_size, LastEpochOfEarlierServers()),
@@ -87,12 +88,19 @@ Result<std::string> GroupKeeper::Register(AgentSpec spec) {
 // been the one that was wrong. Later every rank is bound to what it said when the group formed.
 Status GroupKeeper::CheckFits(const AgentSpec& spec) const {
   if (group_ != nullptr) {
-    if (SameGraphs(seats_[static_cast<size_t>(spec.rank)].spec->graphs, spec.graphs)) {
-      return OkStatus();
+    const AgentSpec& before = *seats_[static_cast<size_t>(spec.rank)].spec;
+    if (!SameGraphs(before.graphs, spec.graphs)) {
+      return FailedPrecondition(StrCat("rank ", spec.rank, " of ", servable_name_,
+                                       " comes back with other graphs than it had before"));
     }
+    if (before.device == spec.device) return OkStatus();
     return FailedPrecondition(StrCat("rank ", spec.rank, " of ", servable_name_,
-                                     " comes back with other graphs than it had before"));
+                                     " comes back with another device, ", Describe(spec.device),
+                                     ", than it had before, ", Describe(before.device)));
   }
+  AgentDevices devices = ConnectedDevices();
+  devices[static_cast<size_t>(spec.rank)] = spec.device;
+  PIPESERVE_RETURN_IF_ERROR(CheckDevices(devices));
   std::vector<AgentGraphs> agents = ConnectedGraphs();
   agents[static_cast<size_t>(spec.rank)] = spec.graphs;
   return CheckGroup(shape_, agents);
@@ -104,6 +112,14 @@ std::vector<AgentGraphs> GroupKeeper::ConnectedGraphs() const {
     if (seats_[rank].link != nullptr) agents[rank] = seats_[rank].spec->graphs;
   }
   return agents;
+}
+
+AgentDevices GroupKeeper::ConnectedDevices() const {
+  AgentDevices devices(seats_.size());
+  for (size_t rank = 0; rank < seats_.size(); ++rank) {
+    if (seats_[rank].link != nullptr) devices[rank] = seats_[rank].spec->device;
+  }
+  return devices;
 }
 
 Status GroupKeeper::Connect(int rank, const std::string& token, std::shared_ptr<AgentLink> link) {
@@ -171,6 +187,7 @@ void GroupKeeper::MakeGroup() {
                          .signatures = std::move(signatures),
                          .call_timeout = call_timeout_,
                          .wait_for_all = wait_for_all_});
+  executor_ = std::make_shared<FailoverGroup>(group_, failover_timeout_);
 }
 
 void GroupKeeper::GroupReady(int rank, uint64_t epoch, const Status& shares_memory) {
@@ -223,7 +240,9 @@ void GroupKeeper::GroupFailed(int rank, uint64_t epoch, const std::string& messa
       Unavailable(StrCat(servable_name_, ": rank ", rank, " could not join its peers: ", message));
   {
     MutexLock lock(mutex_);
-    EndEpoch(epoch, state_.EndEpoch(epoch), reason);
+    const std::vector<int> leaving = state_.EndEpoch(epoch);
+    if (leaving.empty()) return;  // An epoch that is over already.
+    EndEpoch(epoch, leaving, reason);
   }
   Log(LogLevel::kWarning, "group failed to form",
       {{"servable", servable_name_}, {"epoch", std::to_string(epoch)}, {"reason", message}});
@@ -272,7 +291,7 @@ Result<std::shared_ptr<Executor>> GroupKeeper::WaitReady(Deadline deadline) {
   MutexLock lock(mutex_);
   while (true) {
     if (stopped_) return Cancelled("Worker or Agents has stopped");
-    if (group_ != nullptr && group_->ready()) return std::shared_ptr<Executor>(group_);
+    if (group_ != nullptr && group_->ready()) return std::shared_ptr<Executor>(executor_);
     if (failure_.has_value()) {
       return FailedPrecondition(
           StrCat("Failed to starting all agents, maybe some error reported: ", *failure_));
@@ -291,6 +310,11 @@ bool GroupKeeper::ready() const {
   return group_ != nullptr && group_->ready();
 }
 
+bool GroupKeeper::available() const {
+  MutexLock lock(mutex_);
+  return executor_ != nullptr && executor_->available();
+}
+
 void GroupKeeper::Stop(const std::string& reason) {
   {
     MutexLock lock(mutex_);
@@ -298,8 +322,7 @@ void GroupKeeper::Stop(const std::string& reason) {
     for (const Seat& seat : seats_) {
       if (seat.link != nullptr) seat.link->Exit(reason);
     }
-    if (group_ != nullptr)
-      group_->EndEpoch(state_.epoch(), Unavailable(StrCat(servable_name_, ": ", reason)));
+    if (group_ != nullptr) group_->Stop(Unavailable(StrCat(servable_name_, ": ", reason)));
   }
   changed_.NotifyAll();
 }

@@ -9,6 +9,7 @@
 
 #include "agent/agent_hub.h"
 #include "agent/agent_link.h"
+#include "agent/failover_group.h"
 #include "agent/group_check.h"
 #include "agent/group_state.h"
 #include "agent/remote_group.h"
@@ -23,6 +24,7 @@ struct AgentSpec {
   uint64_t instance = 0;  // Tells processes apart.
   std::string peer_address;
   std::string lane_address = {};  // Where it takes shared memory; may be empty.
+  DeviceTraits device = {};
   AgentGraphs graphs = {};
 };
 
@@ -52,6 +54,7 @@ class GroupKeeper {
 
   Result<std::shared_ptr<Executor>> WaitReady(Deadline deadline);
   bool ready() const;
+  bool available() const;
   // Tells the agents to exit and refuses new ones. Idempotent.
   void Stop(const std::string& reason);
 
@@ -66,6 +69,7 @@ class GroupKeeper {
   Status CheckRank(int rank) const;
   Status CheckFits(const AgentSpec& spec) const REQUIRES(mutex_);
   std::vector<AgentGraphs> ConnectedGraphs() const REQUIRES(mutex_);
+  AgentDevices ConnectedDevices() const REQUIRES(mutex_);
   void MakeGroup() REQUIRES(mutex_);
   void FormGroup() REQUIRES(mutex_);
   void OfferMemory() REQUIRES(mutex_);
@@ -77,6 +81,7 @@ class GroupKeeper {
   const std::string servable_name_;
   const GroupShape shape_;
   const Duration call_timeout_;
+  const Duration failover_timeout_;
   const LaneKind lane_;
   const bool wait_for_all_;
 
@@ -87,7 +92,8 @@ class GroupKeeper {
   std::vector<Seat> seats_ GUARDED_BY(mutex_);
   // Made when the first group forms; from then on the agents' signatures are settled.
   std::shared_ptr<RemoteGroup> group_ GUARDED_BY(mutex_);
-  std::shared_ptr<ShmSpace> space_ GUARDED_BY(mutex_);  // Of the epoch; null without.
+  std::shared_ptr<FailoverGroup> executor_ GUARDED_BY(mutex_);  // What callers have of it.
+  std::shared_ptr<ShmSpace> space_ GUARDED_BY(mutex_);          // Of the epoch; null without.
   Status no_memory_ GUARDED_BY(mutex_);  // Why a rank of the epoch does not share it.
   std::optional<std::string> failure_ GUARDED_BY(mutex_);  // Until a group is ready.
   bool stopped_ GUARDED_BY(mutex_) = false;

@@ -5,6 +5,24 @@
 #include "base/check.h"
 
 namespace pipeserve {
+namespace {
+
+template <typename State, typename Event, size_t kCount>
+State Next(const Transition<State, Event> (&table)[kCount], State from, Event event) {
+  const auto found = std::find_if(std::begin(table), std::end(table), [&](const auto& row) {
+    return row.from == from && row.event == event;
+  });
+  return found == std::end(table) ? from : found->to;
+}
+
+}  // namespace
+
+void GroupState::Apply(int rank, RankEvent event) {
+  RankState& state = ranks_[static_cast<size_t>(rank)];
+  state = Next(kRankTransitions, state, event);
+}
+
+void GroupState::Apply(GroupEvent event) { phase_ = Next(kGroupTransitions, phase_, event); }
 
 int GroupState::present_count() const {
   return static_cast<int>(std::count_if(ranks_.begin(), ranks_.end(), [](RankState state) {
@@ -14,34 +32,33 @@ int GroupState::present_count() const {
 
 bool GroupState::Connect(int rank) {
   PIPESERVE_DCHECK(!connected(rank));
-  of(rank) = RankState::kConnected;
+  Apply(rank, RankEvent::kConnects);
   if (!AllAre(RankState::kConnected)) return false;
-  phase_ = Phase::kForming;
+  Apply(GroupEvent::kAllConnected);
   ++epoch_;
   return true;
 }
 
 bool GroupState::Join(int rank, uint64_t epoch) {
-  if (phase_ != Phase::kForming || epoch != epoch_) return false;
-  of(rank) = RankState::kJoined;
+  if (phase_ != GroupPhase::kForming || epoch != epoch_) return false;
+  Apply(rank, RankEvent::kJoins);
   if (!AllAre(RankState::kJoined)) return false;
-  phase_ = Phase::kReady;
+  Apply(GroupEvent::kAllJoined);
   return true;
 }
 
 std::vector<int> GroupState::Disconnect(int rank) {
-  of(rank) = RankState::kAbsent;
+  Apply(rank, RankEvent::kDisconnects);
   return EndEpoch(epoch_);
 }
 
 std::vector<int> GroupState::EndEpoch(uint64_t epoch) {
   std::vector<int> leaving;
-  if (phase_ == Phase::kGathering || epoch != epoch_) return leaving;
-  phase_ = Phase::kGathering;
-  for (size_t rank = 0; rank < ranks_.size(); ++rank) {
-    if (ranks_[rank] == RankState::kAbsent) continue;
-    ranks_[rank] = RankState::kLeaving;
-    leaving.push_back(static_cast<int>(rank));
+  if (phase_ == GroupPhase::kGathering || epoch != epoch_) return leaving;
+  Apply(GroupEvent::kEpochEnds);
+  for (int rank = 0; rank < static_cast<int>(ranks_.size()); ++rank) {
+    Apply(rank, RankEvent::kEpochEnds);
+    if (connected(rank)) leaving.push_back(rank);
   }
   return leaving;
 }

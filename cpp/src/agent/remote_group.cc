@@ -95,6 +95,13 @@ Buffer RemoteGroup::MakeRoom(size_t bytes) {
 
 Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
                         std::vector<Tensor>* outputs) {
+  uint64_t epoch = 0;
+  return Run(graph, inputs, context, outputs, &epoch);
+}
+
+Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
+                        std::vector<Tensor>* outputs, uint64_t* epoch) {
+  *epoch = 0;
   if (graph < 0 || graph >= graph_count()) {
     return InvalidArgument(
         StrCat(options_.servable_name, " has no graph ", graph, ", it has ", graph_count()));
@@ -107,6 +114,7 @@ Status RemoteGroup::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
   }
   const CancelListener listener(context.cancelled.get(), [this] { WakeAll(); });
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Call> call, Submit(graph, inputs, context));
+  *epoch = call->epoch;
   const Status status = Await(*call, context, outputs);
   if (!status.ok()) GiveUp(*call);
   {
@@ -139,6 +147,7 @@ void RemoteGroup::WakeAll() {
   }
   turn_.NotifyAll();
   room_.NotifyAll();
+  epoch_begins_.NotifyAll();
   if (lanes == nullptr) return;  // All lanes are closed, so nobody waits at them.
   for (const std::shared_ptr<Lane>& lane : *lanes) lane->Wake();
 }
@@ -193,11 +202,6 @@ Status RemoteGroup::AwaitRoom(Call* call, const CallContext& context) {
       room_.WaitUntil(mutex_, context.deadline);
     }
     if (lanes_ == nullptr) return not_ready_;
-    if (context.residence.value_or(epoch_) != epoch_) {
-      return Unavailable(StrCat(options_.servable_name, ": graph ", call->graph,
-                                " was to run in epoch ", *context.residence,
-                                " of the group, which is now in epoch ", epoch_));
-    }
     call->lanes = lanes_;
     call->epoch = epoch_;
     first = first_sequence_;
@@ -286,16 +290,17 @@ bool RemoteGroup::EpochHasEnded(const Call& call) const {
 
 void RemoteGroup::BeginEpoch(uint64_t epoch, std::vector<std::shared_ptr<Lane>> lanes) {
   auto shared = std::make_shared<const Lanes>(std::move(lanes));
+  bool begins = false;
   {
     MutexLock lock(mutex_);
-    if (epoch > epoch_) {
+    begins = epoch > epoch_;
+    if (begins) {
       epoch_ = epoch;
-      lanes_ = std::move(shared);
-      residence_ = epoch;
+      lanes_ = shared;
       first_sequence_ = last_sequence_ + 1;
-      return;
     }
   }
+  if (begins) return epoch_begins_.NotifyAll();
   CloseAll(shared, Unavailable(StrCat("epoch ", epoch, " is over")));
 }
 
@@ -306,6 +311,37 @@ void RemoteGroup::EndEpoch(uint64_t epoch, const Status& reason) {
     lanes = FailCalls(epoch, reason);
   }
   CloseAll(lanes, reason);
+}
+
+void RemoteGroup::Stop(const Status& reason) {
+  LanesPtr lanes;
+  {
+    MutexLock lock(mutex_);
+    stopped_ = true;
+    lanes = FailCalls(epoch_, reason);
+    not_ready_ = reason;
+  }
+  epoch_begins_.NotifyAll();
+  CloseAll(lanes, reason);
+}
+
+Status RemoteGroup::AwaitEpochAfter(uint64_t epoch, Duration patience, const CallContext& context) {
+  const CancelListener listener(context.cancelled.get(), [this] { WakeAll(); });
+  MutexLock lock(mutex_);
+  while (lanes_ == nullptr || epoch_ <= epoch) {
+    if (context.is_cancelled()) {
+      return Cancelled(
+          StrCat(options_.servable_name, ": the request was given up while its agents were gone"));
+    }
+    if (context.deadline.HasPassed()) {
+      return DeadlineExceeded(StrCat(options_.servable_name,
+                                     ": the agents were not back before the request's deadline"));
+    }
+    const Deadline give_up(ended_at_ + patience);
+    if (stopped_ || give_up.HasPassed()) return not_ready_;
+    epoch_begins_.WaitUntil(mutex_, Earlier(context.deadline, give_up));
+  }
+  return OkStatus();
 }
 
 void RemoteGroup::CloseAll(const LanesPtr& lanes, const Status& reason) {
@@ -324,13 +360,18 @@ RemoteGroup::LanesPtr RemoteGroup::FailCalls(uint64_t epoch, const Status& reaso
   }
   unanswered_.clear();
   drawn_in_ = OkStatus();
-  residence_ = 0;
+  ended_at_ = Clock::System().Now();
   return std::exchange(lanes_, nullptr);
 }
 
 bool RemoteGroup::ready() const {
   MutexLock lock(mutex_);
   return lanes_ != nullptr && drawn_in_.ok();
+}
+
+bool RemoteGroup::MayBeBack(Duration patience) const {
+  MutexLock lock(mutex_);
+  return lanes_ != nullptr || (!stopped_ && !Deadline(ended_at_ + patience).HasPassed());
 }
 
 void RemoteGroup::OnFailure(int rank, uint64_t epoch, uint64_t sequence, const Status& status) {

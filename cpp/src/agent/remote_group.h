@@ -1,7 +1,6 @@
 // A group of agents as one Executor: every call runs on every rank.
 #pragma once
 
-#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -52,15 +51,27 @@ class RemoteGroup final : public Executor {
   // The calling thread itself sends to the ranks and waits for their answers.
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override;
-  // The epoch; 0 between two.
-  uint64_t residence() const override { return residence_; }
+
+  // Run(), and says in which epoch; 0: in none, because there was none or it was refused before.
+  Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
+             std::vector<Tensor>* outputs, uint64_t* epoch);
+
+  // Waits until calls can be sent in an epoch after `epoch`, at most `patience` from the end of
+  // the last one. Errors: kUnavailable (why the last one ended, or the group stops), kCancelled,
+  // kDeadlineExceeded.
+  Status AwaitEpochAfter(uint64_t epoch, Duration patience, const CallContext& context);
 
   // All ranks are there: one lane for each. Epochs grow; one that has already ended is refused,
   // its lanes are closed.
   void BeginEpoch(uint64_t epoch, std::vector<std::shared_ptr<Lane>> lanes);
   // Fails every call in flight with `reason`, and closes the lanes with it. Idempotent.
   void EndEpoch(uint64_t epoch, const Status& reason);
+  // EndEpoch(), and no other one will begin.
+  void Stop(const Status& reason);
   bool ready() const;
+  // Whether calls are sent, or the last epoch ended so recently that waiting for the next is worth
+  // it.
+  bool MayBeBack(Duration patience) const;
 
   // What whoever reads a lane's answers tells as soon as one comes: the rank could not run the
   // call, or is gone.
@@ -107,8 +118,10 @@ class RemoteGroup final : public Executor {
   uint64_t epoch_ GUARDED_BY(mutex_) = 0;           // The newest that began or ended.
   uint64_t first_sequence_ GUARDED_BY(mutex_) = 0;  // Of that epoch.
   LanesPtr lanes_ GUARDED_BY(mutex_);               // Null between epochs.
-  std::atomic<uint64_t> residence_{0};              // Follows epoch_ and lanes_.
   Status not_ready_ GUARDED_BY(mutex_);             // Why, while lanes_ is null.
+  TimePoint ended_at_ GUARDED_BY(mutex_);           // Since when, then.
+  bool stopped_ GUARDED_BY(mutex_) = false;
+  CondVar epoch_begins_;  // Or none will.
   // By sequence: what somebody waits for, and what some rank may not have answered.
   std::map<uint64_t, std::shared_ptr<Call>> waited_for_ GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<Call>> unanswered_ GUARDED_BY(mutex_);

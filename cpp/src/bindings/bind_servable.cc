@@ -60,12 +60,13 @@ void BindSpecs(py::module_& m) {
           py::arg("timeout"));
   py::class_<PipelineSpec>(m, "PipelineSpec")
       .def(py::init([](std::string name, Names input_names, Names output_names,
-                       std::shared_ptr<HostFunction> function, double timeout) {
-             return PipelineSpec{std::move(name), std::move(input_names), std::move(output_names),
-                                 std::move(function), ToDuration(timeout)};
+                       std::shared_ptr<HostFunction> function, double timeout, bool replayable) {
+             return PipelineSpec{std::move(name),         std::move(input_names),
+                                 std::move(output_names), std::move(function),
+                                 ToDuration(timeout),     replayable};
            }),
            py::kw_only(), py::arg("name"), py::arg("input_names"), py::arg("output_names"),
-           py::arg("function"), py::arg("timeout"));
+           py::arg("function"), py::arg("timeout"), py::arg("replayable"));
   py::class_<ServableSpec>(m, "ServableSpec")
       .def(py::init([](std::string name, uint64_t version, std::vector<MethodSpec> methods,
                        std::vector<PipelineSpec> pipelines, bool with_batch_dim,

@@ -1,7 +1,9 @@
+#include <pybind11/functional.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -41,17 +43,24 @@ void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string
 
 std::string StartDistributed(Server& server, const ServableSpec& spec, int rank_size,
                              int stage_size, std::string rank_table_file, std::string address,
-                             double call_timeout, LaneKind lane, bool wait_for_all,
-                             int max_inflight) {
+                             double call_timeout, double heartbeat, double dead_after,
+                             double failover_timeout,
+                             std::optional<std::function<void()>> on_agent_lost, LaneKind lane,
+                             bool wait_for_all, int max_inflight) {
   EnterGrpc();
-  const DistributedServableOptions options{rank_size,
-                                           stage_size,
-                                           std::move(rank_table_file),
-                                           std::move(address),
-                                           ToMilliseconds(call_timeout),
-                                           lane,
-                                           wait_for_all,
-                                           max_inflight};
+  const DistributedServableOptions options{
+      .rank_size = rank_size,
+      .stage_size = stage_size,
+      .rank_table_file = std::move(rank_table_file),
+      .address = std::move(address),
+      .call_timeout = ToMilliseconds(call_timeout),
+      .heartbeat = ToMilliseconds(heartbeat),
+      .dead_after = ToMilliseconds(dead_after),
+      .failover_timeout = ToMilliseconds(failover_timeout),
+      .on_agent_lost = std::move(on_agent_lost).value_or(nullptr),
+      .lane = lane,
+      .wait_for_all = wait_for_all,
+      .max_inflight = max_inflight};
   return Unwrap(WithoutGil([&] { return server.StartDistributed(spec, options); }));
 }
 
@@ -215,8 +224,9 @@ void BindServer(py::module_& m) {
            py::arg("max_inflight"))
       .def("start_distributed", Guarded(&StartDistributed), py::arg("spec"), py::kw_only(),
            py::arg("rank_size"), py::arg("stage_size"), py::arg("rank_table_file"),
-           py::arg("address"), py::arg("call_timeout"), py::arg("lane"), py::arg("wait_for_all"),
-           py::arg("max_inflight"))
+           py::arg("address"), py::arg("call_timeout"), py::arg("heartbeat"), py::arg("dead_after"),
+           py::arg("failover_timeout"), py::arg("on_agent_lost"), py::arg("lane"),
+           py::arg("wait_for_all"), py::arg("max_inflight"))
       .def("wait_ready", Guarded(&WaitReady), py::arg("name"), py::arg("version"),
            py::arg("timeout"))
       .def("start_grpc", Guarded(&StartGrpc), py::arg("address"), py::kw_only(),

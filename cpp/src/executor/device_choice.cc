@@ -1,5 +1,6 @@
 #include "executor/device_choice.h"
 
+#include <string>
 #include <utility>
 
 #include "base/str_cat.h"
@@ -36,6 +37,14 @@ Result<std::unique_ptr<RankExecutor>> MakeCpu(std::vector<ascend::AscendModel> m
   return executor;
 }
 
+// For a log line: the first library that was tried, without the others.
+std::string ShortReason(const Status& status) {
+  const std::string& message = status.message();
+  const size_t end = message.find("; ");
+  if (end == std::string::npos) return message;
+  return StrCat(message.substr(0, end), "; pipeserve-ascend-check tells the rest");
+}
+
 }  // namespace
 
 Result<DeviceKind> ParseDeviceKind(std::string_view name) {
@@ -52,7 +61,7 @@ Result<std::unique_ptr<RankExecutor>> MakeRankExecutor(std::vector<ascend::Ascen
   // A copy: graphs share their weights.
   Result<std::unique_ptr<RankExecutor>> executor = MakeAscend(models, options);
   if (executor.ok()) return executor;
-  Log(LogLevel::kInfo, "device", {{"device", "cpu"}, {"reason", executor.status().message()}});
+  Log(LogLevel::kInfo, "device", {{"device", "cpu"}, {"reason", ShortReason(executor.status())}});
   return MakeCpu(std::move(models), options);
 }
 

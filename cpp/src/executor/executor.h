@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,11 +24,11 @@ struct CallContext {
   std::shared_ptr<CancelToken> cancelled = nullptr;
   // What the calling thread holds, for the scheduler to give up during the call. Null: nothing.
   HostLock* host_lock = nullptr;
-  // The Executor::residence() in which the call must run; without, whichever there is.
-  std::optional<uint64_t> residence = {};
   // Where outputs are wanted, in their order; none: nowhere in particular. An executor that can
   // computes an output in the place of its size and returns that buffer; else it leaves it alone.
   std::span<const Buffer> places = {};
+  // False: the call is not made a second time when a group of agents is lost under it.
+  bool replayable = true;
   // False: nobody reads the outputs, which may be left out. What other ranks need of this one is
   // done all the same.
   bool outputs_wanted = true;
@@ -68,14 +67,10 @@ class Executor {
   // what comes.
   //
   // Errors: kInvalidArgument (wrong count, size or dtype, or no such graph), kDeadlineExceeded,
-  // kCancelled, kUnavailable (the device or group is gone, or is of another residence than the
-  // call; another executor may still succeed), kAborted (a peer failed inside a collective).
+  // kCancelled, kUnavailable (the device or group is gone; another executor may still
+  // succeed), kAborted (a peer failed inside a collective).
   virtual Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
                      std::vector<Tensor>* outputs) = 0;
-
-  // Another number once outputs that were kept are lost with the place where they lay: a group of
-  // agents has one for each epoch. Lock-free.
-  virtual uint64_t residence() const { return 0; }
 };
 
 }  // namespace pipeserve

@@ -8,11 +8,10 @@
 namespace pipeserve {
 
 KeptOutput::KeptOutput(std::shared_ptr<const OutputOrigin> origin, size_t index,
-                       const RequestArena* arena, uint64_t residence, Tensor tensor)
+                       const RequestArena* arena, Tensor tensor)
     : origin_(std::move(origin)),
       index_(index),
       arena_(arena),
-      residence_(residence),
       dtype_(tensor.dtype()),
       shape_(tensor.shape()),
       tensor_(std::move(tensor)) {}
@@ -42,13 +41,9 @@ Status KeptOutput::Check() const {
     return FailedPrecondition(
         StrCat(ToString(), " is kept for another request than the one that uses it"));
   }
-  const auto executor = origin_->servable->executor.lock();
-  if (executor == nullptr) {
-    return Unavailable(
-        StrCat(ToString(), " is lost, ", origin_->servable->title, " has been stopped"));
-  }
-  if (executor->residence() == residence_) return OkStatus();
-  return Unavailable(StrCat(ToString(), " is lost with the group of agents that computed it"));
+  if (!origin_->servable->executor.expired()) return OkStatus();
+  return Unavailable(
+      StrCat(ToString(), " is lost, ", origin_->servable->title, " has been stopped"));
 }
 
 void KeptOutput::End(const Status& reason) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -30,17 +29,15 @@ struct OutputOrigin {
 // Thread-safe.
 class KeptOutput final : public ResidentTensor {
  public:
-  // Output number `index` of a call that ran in `residence` on behalf of `arena`, which calls End()
-  // before it is gone.
+  // Output number `index` of a call on behalf of `arena`, which calls End() before it is gone.
   KeptOutput(std::shared_ptr<const OutputOrigin> origin, size_t index, const RequestArena* arena,
-             uint64_t residence, Tensor tensor);
+             Tensor tensor);
 
   DataType dtype() const override { return dtype_; }
   const Shape& shape() const override { return shape_; }
   std::string ToString() const override;
   Result<Tensor> Fetch() const override EXCLUDES(mutex_);
 
-  uint64_t residence() const { return residence_; }
   // Whether the calling thread may give it to a call of `servable`. Errors: kInvalidArgument (it is
   // another's), those of Fetch().
   Status CheckUse(const KeepingServable& servable) const EXCLUDES(mutex_);
@@ -54,7 +51,6 @@ class KeptOutput final : public ResidentTensor {
   const std::shared_ptr<const OutputOrigin> origin_;
   const size_t index_;
   const RequestArena* const arena_;  // To be compared, while end_ is success.
-  const uint64_t residence_;
   const DataType dtype_;
   const Shape shape_;
   mutable Mutex mutex_;

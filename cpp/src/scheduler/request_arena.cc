@@ -6,7 +6,10 @@ namespace pipeserve {
 
 RequestArena::RequestArena(RequestInfo info, std::vector<Instance> inputs, Done done)
     : given_up_(std::make_shared<CancelToken>()),
-      context_{info.deadline, info.id, given_up_},
+      context_{.deadline = info.deadline,
+               .request_id = info.id,
+               .cancelled = given_up_,
+               .replayable = info.replayable},
       instance_count_(inputs.size()),
       account_(info.account != nullptr ? std::move(info.account) : std::make_shared<ByteAccount>()),
       inputs_(std::move(inputs)),
@@ -62,13 +65,13 @@ Status RequestArena::AddCall(const std::shared_ptr<SubmittedCall>& call) {
 }
 
 Result<ResidentTensors> RequestArena::Keep(const std::shared_ptr<const OutputOrigin>& origin,
-                                           uint64_t residence, Instance outputs) {
+                                           Instance outputs) {
   account_->Charge(outputs);
   std::vector<std::shared_ptr<KeptOutput>> kept;
   kept.reserve(outputs.size());
   for (Tensor& output : outputs) {
-    kept.push_back(std::make_shared<KeptOutput>(origin, kept.size(), this, residence,
-                                                std::exchange(output, {})));
+    kept.push_back(
+        std::make_shared<KeptOutput>(origin, kept.size(), this, std::exchange(output, {})));
   }
   MutexLock lock(mutex_);
   if (!status_.ok()) return status_;

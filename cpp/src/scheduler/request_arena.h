@@ -29,6 +29,7 @@ struct RequestInfo {
   Admission::Ticket ticket = {};
   // Counts the request's tensors. Null: the request makes its own account.
   std::shared_ptr<ByteAccount> account = nullptr;
+  bool replayable = true;  // See PipelineSpec.
 };
 
 // A request is answered once, by whoever claims it first: the runner with results, or whoever finds
@@ -59,8 +60,8 @@ class RequestArena {
   Status AddCall(const std::shared_ptr<SubmittedCall>& call) EXCLUDES(mutex_);
   // Keeps the outputs of one instance for as long as somebody has their handles, at most until the
   // request ends or is given up. Errors: why it was given up.
-  Result<ResidentTensors> Keep(const std::shared_ptr<const OutputOrigin>& origin,
-                               uint64_t residence, Instance outputs) EXCLUDES(mutex_);
+  Result<ResidentTensors> Keep(const std::shared_ptr<const OutputOrigin>& origin, Instance outputs)
+      EXCLUDES(mutex_);
   // Takes back the calls that nobody has waited for, awaits those that run, and frees what is kept:
   // nothing outlives the request. Before its answer, on the thread that runs it.
   void End() EXCLUDES(mutex_);

@@ -63,14 +63,12 @@ Status NothingToKeepFor(const std::string& method) {
                                    "does not"));
 }
 
-// Ties a call of the servable to where its resident inputs are. Errors: one cannot be used.
-Status RunWhereKept(const ResidentTensors& residents, const KeepingServable& servable,
-                    CallContext* context) {
+// Errors: one of them cannot be used in a call of `servable`.
+Status CheckResidents(const ResidentTensors& residents, const KeepingServable& servable) {
   for (const auto& resident : residents) {
     const auto* const kept = dynamic_cast<const KeptOutput*>(resident.get());
     if (kept == nullptr) return InvalidArgument("a resident tensor that no servable has kept");
     PIPESERVE_RETURN_IF_ERROR(kept->CheckUse(servable));
-    context->residence = kept->residence();
   }
   return OkStatus();
 }
@@ -117,15 +115,17 @@ class Servable::Impl {
     Signature signature;
     const Callable* callable;
     Duration timeout;
+    bool replayable;
   };
 
   template <typename Spec>
-  void AddEntry(const Spec& spec, const Callable& callable) {
-    entries_.emplace(spec.name,
-                     Entry{{spec.input_names, spec.output_names}, &callable, spec.timeout});
+  void AddEntry(const Spec& spec, const Callable& callable, bool replayable) {
+    entries_.emplace(
+        spec.name,
+        Entry{{spec.input_names, spec.output_names}, &callable, spec.timeout, replayable});
   }
 
-  // Null when there is none. What it finds sets the deadline of `info`, too.
+  // Null when there is none. What it finds sets the deadline of `info`, and what may be repeated.
   const Callable* FindEntry(const std::string& name, RequestInfo* info) const;
   Result<const Method*> FindMethod(const std::string& name,
                                    std::span<const Instance> instances) const;
@@ -163,10 +163,11 @@ Servable::Impl::Impl(ServableSpec spec, std::shared_ptr<Executor> executor, Batc
         OutputOrigin{keeping_servable_, StrCat(spec_.name, ".", method.name)});
     const auto added =
         methods_.try_emplace(method.name, spec_.name, method, layout_, *executor_, origin);
-    if (spec_.pipelines.empty()) AddEntry(method, added.first->second.runner);
+    if (spec_.pipelines.empty()) AddEntry(method, added.first->second.runner, true);
   }
   for (const PipelineSpec& pipeline : spec_.pipelines) {
-    AddEntry(pipeline, pipelines_.try_emplace(pipeline.name, pipeline).first->second);
+    AddEntry(pipeline, pipelines_.try_emplace(pipeline.name, pipeline).first->second,
+             pipeline.replayable);
   }
 }
 
@@ -209,6 +210,7 @@ const Callable* Servable::Impl::FindEntry(const std::string& name, RequestInfo* 
   const auto found = entries_.find(name);
   if (found == entries_.end()) return nullptr;
   const Entry& entry = found->second;
+  info->replayable = entry.replayable;
   if (entry.timeout > Duration::zero()) {
     info->deadline = Earlier(info->deadline, Deadline::After(entry.timeout, timer_.clock()));
   }
@@ -244,7 +246,7 @@ Result<Results> Servable::Impl::RunMethod(const std::string& name, std::vector<I
   if (arena != nullptr) PIPESERVE_RETURN_IF_ERROR(arena->status());
   CallContext context = RequestScope::Context();
   context.host_lock = held;
-  PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
+  PIPESERVE_RETURN_IF_ERROR(CheckResidents(residents, *keeping_servable_));
   Result<Results> results = Call(*method, std::move(instances), context);
   if (arena == nullptr || !results.ok()) return results;
   return arena->Charge(*std::move(results));
@@ -259,15 +261,14 @@ Result<KeptResults> Servable::Impl::RunAndKeep(const std::string& name,
   PIPESERVE_RETURN_IF_ERROR(arena->status());
   CallContext context = RequestScope::Context();
   context.host_lock = held;
-  context.residence = executor_->residence();
   context.keeps_outputs = true;
-  PIPESERVE_RETURN_IF_ERROR(RunWhereKept(residents, *keeping_servable_, &context));
+  PIPESERVE_RETURN_IF_ERROR(CheckResidents(residents, *keeping_servable_));
   PIPESERVE_ASSIGN_OR_RETURN(Results results, Call(*method, std::move(instances), context));
   KeptResults kept;
   kept.reserve(results.size());
   for (Result<Instance>& result : results) {
     if (result.ok()) {
-      kept.push_back(arena->Keep(method->origin, *context.residence, *std::move(result)));
+      kept.push_back(arena->Keep(method->origin, *std::move(result)));
     } else {
       kept.emplace_back(result.status());
     }

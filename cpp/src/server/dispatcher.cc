@@ -129,6 +129,19 @@ std::shared_ptr<Servable> Dispatcher::Find(const std::string& name, uint64_t ver
   return nullptr;
 }
 
+bool Dispatcher::AllAvailable() const {
+  std::vector<Entry> entries;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, versions] : servables_) {
+      for (const auto& [version, entry] : versions) entries.push_back(entry);
+    }
+  }
+  return !closed_ && !entries.empty() && std::ranges::all_of(entries, [](const Entry& entry) {
+    return entry.servable != nullptr && (entry.available == nullptr || entry.available());
+  });
+}
+
 Buffer Dispatcher::MakeRoom(const std::string& name, uint64_t version, size_t bytes) const {
   const std::shared_ptr<Servable> servable = Find(name, version);
   return servable == nullptr ? Buffer::Allocate(bytes) : servable->MakeRoom(bytes);

@@ -65,6 +65,10 @@ class Dispatcher {
   // at this moment. Null: nothing is.
   std::shared_ptr<Servable> Find(const std::string& name, uint64_t version) const;
 
+  // Whether every servable that has been started can be called at this moment. False when there is
+  // none.
+  bool AllAvailable() const;
+
   // Where a tensor of a request for that servable is read best; see Servable::MakeRoom().
   Buffer MakeRoom(const std::string& name, uint64_t version, size_t bytes) const;
 

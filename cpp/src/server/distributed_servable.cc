@@ -12,9 +12,29 @@ namespace {
 
 // How long the waiter looks at one thing before it looks whether it shall stop.
 constexpr std::chrono::milliseconds kStep{100};
+constexpr std::chrono::milliseconds kShortestHeartbeat{10};
+constexpr std::chrono::hours kLongestTime{24};
+
+Status CheckTimes(const DistributedServableOptions& options) {
+  if (options.heartbeat < kShortestHeartbeat) {
+    return InvalidArgument(StrCat("heartbeat is ", options.heartbeat.count(),
+                                  " ms, wanted at least ", kShortestHeartbeat.count(), " ms"));
+  }
+  if (options.dead_after <= options.heartbeat || options.dead_after > kLongestTime) {
+    return InvalidArgument(StrCat("dead_after is ", options.dead_after.count(),
+                                  " ms, wanted more than the heartbeat of ",
+                                  options.heartbeat.count(), " ms and at most a day"));
+  }
+  if (options.failover_timeout.count() < 0 || options.failover_timeout > kLongestTime) {
+    return InvalidArgument(
+        StrCat("failover_timeout is ", options.failover_timeout.count(), " ms, wanted 0 to a day"));
+  }
+  return OkStatus();
+}
 
 Result<std::unique_ptr<AgentHub>> OpenHub(const ServableSpec& spec,
                                           const DistributedServableOptions& options) {
+  PIPESERVE_RETURN_IF_ERROR(CheckTimes(options));
   AgentHubOptions hub;
   PIPESERVE_ASSIGN_OR_RETURN(hub.rank_table, ReadRankTable(options.rank_table_file));
   PIPESERVE_RETURN_IF_ERROR(CheckRankTable(hub.rank_table, options.rank_size, options.stage_size,
@@ -26,6 +46,9 @@ Result<std::unique_ptr<AgentHub>> OpenHub(const ServableSpec& spec,
   hub.without_batch_dim_inputs = spec.without_batch_dim_inputs;
   hub.address = options.address;
   hub.call_timeout = options.call_timeout;
+  hub.heartbeat = options.heartbeat;
+  hub.dead_after = options.dead_after;
+  hub.failover_timeout = options.failover_timeout;
   hub.lane = options.lane;
   hub.wait_for_all = options.wait_for_all;
   return AgentHub::Create(hub);
@@ -38,15 +61,17 @@ Result<std::unique_ptr<DistributedServable>> DistributedServable::Start(
     const SchedulerOptions& scheduler, Dispatcher* dispatcher) {
   PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<AgentHub> hub, OpenHub(spec, options));
   return std::unique_ptr<DistributedServable>(
-      new DistributedServable(spec, scheduler, dispatcher, std::move(hub)));
+      new DistributedServable(spec, scheduler, dispatcher, std::move(hub), options.on_agent_lost));
 }
 
 DistributedServable::DistributedServable(ServableSpec spec, const SchedulerOptions& scheduler,
-                                         Dispatcher* dispatcher, std::unique_ptr<AgentHub> hub)
+                                         Dispatcher* dispatcher, std::unique_ptr<AgentHub> hub,
+                                         std::function<void()> on_agent_lost)
     : spec_(std::move(spec)),
       scheduler_(scheduler),
       dispatcher_(*dispatcher),
       hub_(std::move(hub)),
+      on_agent_lost_(std::move(on_agent_lost)),
       state_(DeadlineExceeded(StrCat("servable ", spec_.name, ": no agent has registered yet"))),
       waiter_([this] { Run(); }) {}
 
@@ -102,13 +127,23 @@ void DistributedServable::Serve(std::shared_ptr<Executor> group) {
     return;
   }
   const std::shared_ptr<Servable> servable = *std::move(created);
-  dispatcher_.Publish(spec_.name, spec_.version, servable, [this] { return hub_->ready(); });
-  SetState(OkStatus());
-  while (hub_->ready() && !WaitForStop()) {
-  }
+  dispatcher_.Publish(spec_.name, spec_.version, servable, [this] { return hub_->available(); });
+  do {
+    const bool ready = hub_->ready();
+    SetState(
+        ready ? OkStatus()
+              : DeadlineExceeded(StrCat("servable ", spec_.name, ": the group of agents is lost")));
+    if (!ready && on_agent_lost_) break;
+  } while (!WaitForStop());
+  if (!hub_->ready()) hub_->Stop();  // What waits for agents would hold up the rest.
   servable->Stop();  // Before it is taken back: a pipeline that has begun may still call methods.
   dispatcher_.Publish(spec_.name, spec_.version, nullptr);
-  SetState(DeadlineExceeded(StrCat("servable ", spec_.name, ": the group of agents is lost")));
+  if (stopping()) return;
+  Log(LogLevel::kError, "Predict error happened, now exit distributed servable",
+      {{"servable", spec_.name}});
+  on_agent_lost_();
+  while (!WaitForStop()) {
+  }
 }
 
 void DistributedServable::SetState(Status state) {

@@ -1,6 +1,7 @@
 // A distributed servable between its agents and the clients.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -13,8 +14,8 @@
 
 namespace pipeserve {
 
-// Publishes the servable when its group of agents is ready, takes it back when the group is lost,
-// and publishes it again with the next one. Thread-safe.
+// Publishes the servable once its group of agents is ready for the first time. When agents are lost
+// later it stays: requests wait for their return as long as that is worth it. Thread-safe.
 class DistributedServable {
  public:
   // Opens the agents' door; name and version are reserved in `dispatcher`, which outlives this.
@@ -35,12 +36,13 @@ class DistributedServable {
 
  private:
   DistributedServable(ServableSpec spec, const SchedulerOptions& scheduler, Dispatcher* dispatcher,
-                      std::unique_ptr<AgentHub> hub);
+                      std::unique_ptr<AgentHub> hub, std::function<void()> on_agent_lost);
 
   // The state once it is more than that agents are missing, or at the deadline.
   Status WaitForNews(Deadline deadline);
   void Run();
-  // Serves with one group until it is lost or Stop() is called.
+  // Serves until Stop() is called, through all epochs of the group, or until the group is lost and
+  // must not be.
   void Serve(std::shared_ptr<Executor> group);
   void SetState(Status state);
   // True when Stop() has been called; waits a little for it.
@@ -51,6 +53,7 @@ class DistributedServable {
   const SchedulerOptions scheduler_;
   Dispatcher& dispatcher_;
   const std::unique_ptr<AgentHub> hub_;
+  const std::function<void()> on_agent_lost_;  // See DistributedServableOptions.
 
   Mutex mutex_;
   CondVar changed_;

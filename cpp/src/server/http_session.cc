@@ -110,16 +110,26 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
 
   void OnHeader(error_code error) {
     if (error) return OnReadError(error);
-    if (parser_->get().method() != http::verb::post) {
-      keep_alive_ = parser_->is_done() && parser_->keep_alive();
-      return Respond(AnswerError(InvalidArgument("http message only support POST right now")));
-    }
+    if (parser_->get().method() != http::verb::post) return AnswerWithoutBody();
     const auto length = parser_->content_length();
     if (length.has_value()) parser_->get().body().reserve(*length + kParserSlack);
     if (beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
       return WriteContinue();
     }
     ReadBody(error);
+  }
+
+  void AnswerWithoutBody() {
+    keep_alive_ = parser_->is_done() && parser_->keep_alive();
+    if (parser_->get().method() == http::verb::get) {
+      std::optional<RestAnswer> health = AnswerHealth(
+          {parser_->get().target().data(), parser_->get().target().size()}, hub_->dispatcher);
+      if (health.has_value()) {
+        return WriteResponse(static_cast<http::status>(health->http_status),
+                             std::move(health->body));
+      }
+    }
+    Respond(AnswerError(InvalidArgument("http message only support POST right now")));
   }
 
   void WriteContinue() {

@@ -56,6 +56,13 @@ Result<Deadline> ReadRestTimeout(std::string_view milliseconds) {
   return Deadline::After(std::chrono::milliseconds(value));
 }
 
+std::optional<RestAnswer> AnswerHealth(std::string_view url, const Dispatcher& dispatcher) {
+  if (url == "/v2/health/live") return RestAnswer{200, R"({"live": true})", {}};
+  if (url != "/v2/health/ready") return std::nullopt;
+  if (dispatcher.AllAvailable()) return RestAnswer{200, R"({"ready": true})", {}};
+  return RestAnswer{503, R"({"ready": false})", {}};
+}
+
 RestAnswer AnswerReply(const ClientReply& reply) {
   if (!reply.error.ok()) {
     RestAnswer answer = AnswerError(reply.error);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,11 @@ Result<Deadline> ReadRestTimeout(std::string_view milliseconds);
 
 // Errors: kInvalidArgument, in the original's words.
 Result<ClientRequest> ReadRestRequest(std::string_view url, const std::string& body);
+
+// What GET of a health URL is answered, always with its HTTP status: /v2/health/live while the
+// process answers at all, /v2/health/ready by Dispatcher::AllAvailable(). Null: `url` is none of
+// them.
+std::optional<RestAnswer> AnswerHealth(std::string_view url, const Dispatcher& dispatcher);
 
 RestAnswer AnswerReply(const ClientReply& reply);
 RestAnswer AnswerError(const Status& error);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeserve_native import _core
@@ -40,6 +41,10 @@ class GroupOptions:
     rank_table_file: str
     address: str
     call_timeout: float = 10.0
+    heartbeat: float = 1.0
+    dead_after: float = 3.0
+    failover_timeout: float = 30.0
+    on_agent_lost: Callable[[], None] | None = None
     lane: str = "auto"
     wait: str = "last"
     max_inflight: int | None = None
@@ -94,6 +99,10 @@ def open_group(
         rank_table_file=options.rank_table_file,
         address=options.address,
         call_timeout=options.call_timeout,
+        heartbeat=options.heartbeat,
+        dead_after=options.dead_after,
+        failover_timeout=options.failover_timeout,
+        on_agent_lost=options.on_agent_lost,
         lane=LANES[options.lane],
         wait_for_all=options.wait == "all",
         max_inflight=options.max_inflight or 0,

@@ -31,6 +31,10 @@ class _KeepAlive:
         if self._wake.get():
             self._on_signal()
 
+    def wake(self) -> None:
+        """Ends it as a signal would."""
+        self._signalled()
+
     def end(self) -> None:
         _lifetime.off_exit_signal(self._signalled)
         if threading.current_thread() is not self._thread:
@@ -101,6 +105,14 @@ class ServerState:
         with self._lock:
             self._registries.append(registry)
         return registry
+
+    def stop_soon(self) -> None:
+        """As a signal would: stop() on the thread that keeps the process alive. From any thread."""
+        self.keep_alive()
+        with self._lock:
+            keep_alive = self._keep_alive
+        if keep_alive is not None:
+            keep_alive.wake()
 
     def keep_alive(self) -> None:
         """From now on the process lives until stop(), SIGINT or SIGTERM."""

@@ -46,6 +46,16 @@ def script_path(path: str) -> str:
     return os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), path)
 
 
+def _check_heartbeat(heartbeat: float, dead_after: float) -> None:
+    if not heartbeat >= 0.01:
+        raise InvalidArgumentError("Parameter 'heartbeat_in_seconds' should be >= 0.01")
+    if not heartbeat < dead_after <= 86_400:
+        raise InvalidArgumentError(
+            "Parameter 'dead_after_in_seconds' should be more than 'heartbeat_in_seconds', and at "
+            "most a day"
+        )
+
+
 def _start(
     directory: str, name: str, version: int, wait_time: int, options: _loading.GroupOptions
 ) -> None:
@@ -66,6 +76,10 @@ def start_servable(
     wait_agents_time_in_seconds: int = 0,
     *,
     call_timeout_in_seconds: float = 10.0,
+    heartbeat_in_seconds: float = 1.0,
+    dead_after_in_seconds: float = 3.0,
+    failover_timeout_in_seconds: float = 30.0,
+    on_agent_failure: str = "restart",
     lane: str = "auto",
     wait: str = "last",
     max_inflight: int | None = None,
@@ -87,6 +101,16 @@ def start_servable(
         wait_agents_time_in_seconds: 0 waits for ever.
         call_timeout_in_seconds: For one graph call on all ranks. A longer one fails, and the agents
             form a new group.
+        heartbeat_in_seconds: How often a silent agent is asked for a sign of life, 0.01 and up.
+        dead_after_in_seconds: An agent that gives none for so long is lost, like one whose
+            connection breaks. More than ``heartbeat_in_seconds``.
+        failover_timeout_in_seconds: Graph calls that lose an agent, or find one missing, wait so
+            long for all to be back and are then made again, unless the request's deadline comes
+            before; 0: they raise UnavailableError at once. See ``replayable`` of
+            ``register_pipeline``.
+        on_agent_failure: "restart" goes on without the lost agent until its launcher has started it
+            again. "stop" ends the whole server as soon as an agent is lost, as MindSpore Serving
+            does.
         lane: How graph calls travel to the agents. "auto" shares memory with those of this host and
             takes gRPC to the others; "shm" and "grpc" force one, and "shm" fails where memory
             cannot be shared.
@@ -115,6 +139,12 @@ def start_servable(
     _checks.check_int("wait_agents_time_in_seconds", wait_agents_time_in_seconds, 0)
     if not call_timeout_in_seconds > 0:
         raise InvalidArgumentError("Parameter 'call_timeout_in_seconds' should be > 0")
+    _check_heartbeat(heartbeat_in_seconds, dead_after_in_seconds)
+    if not 0 <= failover_timeout_in_seconds <= 86_400:
+        raise InvalidArgumentError(
+            "Parameter 'failover_timeout_in_seconds' should be in range [0, 86400]"
+        )
+    _checks.check_choice("on_agent_failure", on_agent_failure, _checks.AGENT_FAILURES)
     _checks.check_choice("lane", lane, tuple(_loading.LANES))
     _checks.check_choice("wait", wait, _loading.WAITS)
     _checks.check_inflight(max_inflight)
@@ -123,6 +153,10 @@ def start_servable(
         rank_table_file=script_path(rank_table_json_file),
         address=distributed_address,
         call_timeout=call_timeout_in_seconds,
+        heartbeat=heartbeat_in_seconds,
+        dead_after=dead_after_in_seconds,
+        failover_timeout=failover_timeout_in_seconds,
+        on_agent_lost=STATE.stop_soon if on_agent_failure == "stop" else None,
         lane=lane,
         wait=wait,
         max_inflight=max_inflight,
@@ -149,11 +183,17 @@ def startup_agents(
     precision: str = "strict",
     deterministic: bool = False,
     overlap: bool = False,
+    on_agent_failure: str = "restart",
+    max_restarts: int | None = 10,
+    heartbeat_in_seconds: float = 1.0,
+    dead_after_in_seconds: float = 3.0,
+    hccl: str = "root-info",
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
-    Waits up to two minutes for the server. The process then lives until an agent ends, SIGINT or
-    SIGTERM; no agent outlives it. What is given by name alone is new here.
+    Waits up to two minutes for the server. The process then lives, and starts agents again that
+    end, until the server stops, SIGINT or SIGTERM; no agent outlives it. What is given by name
+    alone is new here.
 
     Args:
         distributed_address: Where the server waits for agents, ``ip:port``.
@@ -177,6 +217,16 @@ def startup_agents(
         deterministic: The same bits for the same inputs on Ascend, at the price of speed.
         overlap: Whether copies to and from Ascend overlap with computing: two calls are on the
             device at a time, with twice the memory. No result changes.
+        on_agent_failure: "restart" starts an agent again that ended or gives no sign of life, after
+            0.1 s, twice as long each time up to 10 s. "stop" ends the others, too, as MindSpore
+            Serving does.
+        max_restarts: Of one agent within ten minutes; one more ends all agents, and the server is
+            told. None is no limit.
+        heartbeat_in_seconds: How often an agent gives a sign of life, 0.01 and up.
+        dead_after_in_seconds: An agent that gives none for so long is killed.
+        hccl: What ranks on Ascend find each other by: ``"root-info"``, or ``"rank-table"`` for the
+            server's rank table, which serves the first group of all ranks in the life of an agent;
+            later ones, and groups of some ranks, are made by root information.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, files in another number
@@ -199,6 +249,11 @@ def startup_agents(
     _checks.check_choice("precision", precision, _checks.PRECISIONS)
     _checks.check_bool("deterministic", deterministic)
     _checks.check_bool("overlap", overlap)
+    _checks.check_choice("on_agent_failure", on_agent_failure, _checks.AGENT_FAILURES)
+    if max_restarts is not None:
+        _checks.check_int("max_restarts", max_restarts, 0)
+    _check_heartbeat(heartbeat_in_seconds, dead_after_in_seconds)
+    _checks.check_choice("hccl", hccl, _checks.HCCL_WAYS)
     _launcher.startup_agents(
         _launcher.Request(
             distributed_address=distributed_address,
@@ -216,5 +271,10 @@ def startup_agents(
             precision=precision,
             deterministic=deterministic,
             overlap=overlap,
+            on_agent_failure=on_agent_failure,
+            max_restarts=max_restarts,
+            heartbeat=heartbeat_in_seconds,
+            dead_after=dead_after_in_seconds,
+            hccl=hccl,
         )
     )

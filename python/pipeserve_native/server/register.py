@@ -196,7 +196,7 @@ def register_method(
 
 
 def register_pipeline(
-    output_names: str | Sequence[str], *, timeout: float | None = None
+    output_names: str | Sequence[str], *, timeout: float | None = None, replayable: bool = True
 ) -> Callable[[_Function], _Function]:
     """Decorator: the function runs for every request and may call methods as it likes.
 
@@ -215,6 +215,9 @@ def register_pipeline(
             and the server's ``max_request_seconds`` counts. The client is then answered at once;
             the function goes on until its next ``run``, which raises DeadlineExceededError. When
             the client leaves, the next ``run`` raises CancelledError in the same way.
+        replayable: Whether a graph call may be made again when an agent is lost under it; the
+            client then waits a little longer and gets its answer. With False nothing is ever done
+            twice: such a call raises UnavailableError.
 
     Raises:
         InvalidArgumentError: Names or a timeout that cannot be, parameters that are no plain ones,
@@ -222,11 +225,12 @@ def register_pipeline(
     """
     names = _checks.check_str_list("output_names", output_names)
     seconds = _checks.check_seconds("timeout", timeout)
+    again = _checks.check_bool("replayable", replayable)
 
     def decorate(function: _Function) -> _Function:
         inputs = _tracing.parameter_names(function)
         _registry.current().add_pipeline(
-            _registry.Pipeline(function.__name__, inputs, list(names), function, seconds)
+            _registry.Pipeline(function.__name__, inputs, list(names), function, seconds, again)
         )
         return function
 

@@ -44,6 +44,12 @@ std::optional<Failure> Call::TakeFault() {
   std::optional<int32_t> fault = core.faults.NextCall(function_);
   if (!fault.has_value()) return std::nullopt;
   if (*fault == kUsualCode) fault = UsualCode();
+  core.WriteCalls(Text("failed ", name(), ' ', *fault));
+  if (*fault == kHang) {
+    const uint64_t hang = ++core.hangs;
+    core.changed.wait(lock_, [&] { return core.hangs_ended >= hang; });
+    return std::nullopt;
+  }
   if (function_ == Function::aclInit && *fault == codes::kRepeatInitialise) {
     core.foreign_init = core.initialised = true;
     core.process = getpid();

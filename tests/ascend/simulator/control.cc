@@ -36,6 +36,16 @@ std::string FailCall(Core& core, std::istringstream& words) {
   return {};
 }
 
+std::string HangCall(Core& core, std::istringstream& words) {
+  std::string name;
+  uint64_t nth = 0;
+  if (!(words >> name >> nth) || nth == 0) return Error("hang FUNCTION N");
+  const std::optional<Function> function = FunctionByName(name);
+  if (!function.has_value()) return Error("there is no function " + name);
+  core.faults.FailCall(function, nth, kHang);
+  return {};
+}
+
 std::string FailTask(Core& core, std::istringstream& words) {
   uint64_t nth = 0;
   if (!(words >> nth) || nth == 0) return Error("fail-task N [CODE]");
@@ -49,6 +59,16 @@ std::string HangTask(Core& core, std::istringstream& words) {
   uint64_t nth = 0;
   if (!(words >> nth) || nth == 0) return Error("hang-task N");
   core.faults.FailTask(nth, kHang);
+  return {};
+}
+
+std::string CorruptTask(Core& core, std::istringstream& words) {
+  std::string name;
+  uint64_t nth = 0;
+  if (!(words >> name >> nth) || nth == 0) return Error("corrupt-task FUNCTION N");
+  const std::optional<Function> function = FunctionByName(name);
+  if (!function.has_value()) return Error("there is no function " + name);
+  core.faults.CorruptTask(*function, nth);
   return {};
 }
 
@@ -122,8 +142,10 @@ std::string RunCommand(Core& core, Lock& lock, const std::string& command) {
   words >> verb;
   if (verb == "set") return Set(core, words);
   if (verb == "fail") return FailCall(core, words);
+  if (verb == "hang") return HangCall(core, words);
   if (verb == "fail-task") return FailTask(core, words);
   if (verb == "hang-task") return HangTask(core, words);
+  if (verb == "corrupt-task") return CorruptTask(core, words);
   if (verb == "let-go") return LetGo(core);
   if (verb == "violations") return Lines(core.report.lines());
   if (verb == "calls") return Calls(core, words);

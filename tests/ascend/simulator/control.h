@@ -6,10 +6,11 @@
 //
 //   set NAME=VALUE,...      changes settings; see settings.h
 //   fail FUNCTION N [CODE]  the N-th call from now fails; FUNCTION may be *; without a code it
-//   fails
-//                           as that function does when it is out of luck
+//                           fails as that function does when it is out of luck
+//   hang FUNCTION N         the N-th call from now does not return before it is let go
 //   fail-task N [CODE]      the N-th task of a stream from now fails, which the next wait sees
 //   hang-task N             it hangs
+//   corrupt-task FUNCTION N the N-th task of that function from now leaves a wrong result
 //   let-go                  what hangs goes on, and what was to hang does not
 //   violations              the broken rules so far, a line each
 //   calls                   how many calls there were

@@ -46,7 +46,18 @@ void Core::Break(const std::string& rule, const std::string& text) {
   report.Add(rule, text, settings.stop_at_violation);
 }
 
+void Core::WriteCalls(const std::string& line) const {
+  const char* const path = std::getenv("PIPESERVE_ASCEND_SIM_CALLS");
+  if (path == nullptr || *path == '\0') return;
+  AppendLine(path, std::to_string(getpid()) + " " + line);
+}
+
 void Core::WriteSummary() const {
+  for (int i = 0; i < kFunctionCount; ++i) {
+    const auto function = static_cast<Function>(i);
+    const uint64_t count = faults.calls_of(function);
+    if (count > 0) WriteCalls(std::string(NameOf(function)) + " " + std::to_string(count));
+  }
   const char* const path = std::getenv("PIPESERVE_ASCEND_SIM_SUMMARY");
   if (path == nullptr || *path == '\0') return;
   const auto copies = [this](abi::MemcpyKind kind) { return std::to_string(copies_of(kind)); };

@@ -63,6 +63,8 @@ struct Core {
   // Appends a line to the file that $PIPESERVE_ASCEND_SIM_SUMMARY names, for tests that look at
   // processes from outside: a run that ended as it should has one.
   void WriteSummary() const;
+  // Appends a line to the file that $PIPESERVE_ASCEND_SIM_CALLS names.
+  void WriteCalls(const std::string& line) const;
   // What $PIPESERVE_ASCEND_SIM says.
   void ReadSettings();
   // Ends all streams and drops all objects and memory.

@@ -10,8 +10,14 @@ void Faults::FailTask(uint64_t nth, int32_t code) {
   task_faults_.push_back({std::nullopt, nth, code});
 }
 
+void Faults::CorruptTask(Function function, uint64_t nth) {
+  result_faults_.push_back({function, nth, 0});
+}
+
 void Faults::CancelHangs() {
-  std::erase_if(task_faults_, [](const Fault& fault) { return fault.code == kHang; });
+  const auto hangs = [](const Fault& fault) { return fault.code == kHang; };
+  std::erase_if(task_faults_, hangs);
+  std::erase_if(call_faults_, hangs);
 }
 
 std::optional<int32_t> Faults::NextCall(Function function) {
@@ -23,6 +29,12 @@ std::optional<int32_t> Faults::NextCall(Function function) {
 std::optional<int32_t> Faults::NextTask() {
   ++tasks_;
   return Next(task_faults_, std::nullopt);
+}
+
+bool Faults::NextResult(const std::string& function) {
+  if (result_faults_.empty()) return false;
+  const std::optional<Function> known = FunctionByName(function);
+  return known.has_value() && Next(result_faults_, known).has_value();
 }
 
 std::optional<int32_t> Faults::Next(std::vector<Fault>& faults, std::optional<Function> function) {

@@ -12,7 +12,7 @@
 namespace pipeserve::ascend::sim {
 
 constexpr int32_t kUsualCode = -1;  // Whatever is usual for the function.
-constexpr int32_t kHang = -2;       // A task that never ends.
+constexpr int32_t kHang = -2;       // A task or call that never ends.
 
 class Faults {
  public:
@@ -20,13 +20,17 @@ class Faults {
   void FailCall(std::optional<Function> function, uint64_t nth, int32_t code);
   // The `nth` device task from now.
   void FailTask(uint64_t nth, int32_t code);
-  // Tasks that were to hang and have not come yet do not.
+  // The `nth` task from now of `function` leaves a wrong result.
+  void CorruptTask(Function function, uint64_t nth);
+  // Tasks and calls that were to hang and have not come yet do not.
   void CancelHangs();
   void Clear() { *this = Faults(); }
 
   // Counts a call; the code that it is to fail with.
   std::optional<int32_t> NextCall(Function function);
   std::optional<int32_t> NextTask();
+  // Whether the task of `function` that has run is to leave a wrong result. Counts it.
+  bool NextResult(const std::string& function);
 
   uint64_t calls() const { return calls_; }
   uint64_t tasks() const { return tasks_; }
@@ -45,6 +49,7 @@ class Faults {
   uint64_t tasks_ = 0;
   std::vector<Fault> call_faults_;
   std::vector<Fault> task_faults_;
+  std::vector<Fault> result_faults_;
 };
 
 }  // namespace pipeserve::ascend::sim

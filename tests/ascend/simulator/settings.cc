@@ -48,6 +48,7 @@ bool Set(Settings& settings, const std::string& name, const std::string& value) 
       {"exec_ms", [&] { return Read(value, settings.exec_ms); }},
       {"slow_ms", [&] { return Read(value, settings.slow_ms); }},
       {"die_at", [&] { return Read(value, settings.die_at); }},
+      {"hang_at", [&] { return Read(value, settings.hang_at); }},
       {"reverse_sums", [&] { return ReadFlag(value, settings.reverse_sums); }},
   };
   const auto found = readers.find(name);

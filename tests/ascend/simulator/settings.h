@@ -27,6 +27,7 @@ struct Settings {
   uint32_t exec_ms = 20'000;        // How long a collective waits for its ranks.
   uint32_t slow_ms = 0;             // This rank comes later to each collective.
   uint32_t die_at = 0;              // This process ends in its n-th collective.
+  uint32_t hang_at = 0;             // Its n-th collective does not end.
   bool reverse_sums = false;        // AllReduce adds from the last rank to the first.
 
   // "name=value,name=value". Returns what is wrong with it; empty when nothing is.

@@ -107,6 +107,7 @@ class StreamObject final : public Object, public std::enable_shared_from_this<St
   void Run();
   int32_t RunTask(Lock& lock, const Task& task);
   void Delay(Lock& lock);
+  void Corrupt(const Task& task);
   void NoteFailure(const Task& task, int32_t code);
   void CheckOrder(const Task& task);
 

@@ -1,6 +1,7 @@
 // Hub and agents over loopback, in one process.
 #include <gtest/gtest.h>
 
+#include <future>
 #include <optional>
 #include <thread>
 
@@ -50,11 +51,25 @@ TEST(AgentLinkTest, GroupComputesAndComesBackAfterARankWasLost) {
 
   one->Kill();
   while (hub->ready()) std::this_thread::yield();
-  EXPECT_ERROR(RunOnce(**executor), kUnavailable, "Error happened on get result of rank 1");
+  auto call = std::async(std::launch::async, [&] { return RunOnce(**executor); });
+  EXPECT_TRUE(hub->available());
 
   one.emplace(hub->address(), 1);
-  ASSERT_OK(hub->WaitReady(Soon()));
-  EXPECT_OK(RunOnce(**executor));
+  EXPECT_OK(call.get());
+  EXPECT_TRUE(hub->ready());
+}
+
+TEST(AgentLinkTest, WithoutFailoverCallsFailWhileARankIsLost) {
+  AgentHubOptions options = Options();
+  options.failover_timeout = std::chrono::milliseconds(0);
+  const auto hub = *AgentHub::Create(options);
+  GatherAgent zero(hub->address(), 0), one(hub->address(), 1);
+  const Result<std::shared_ptr<Executor>> executor = hub->WaitReady(Soon());
+  ASSERT_OK(executor);
+  one.Kill();
+  while (hub->ready()) std::this_thread::yield();
+  EXPECT_FALSE(hub->available());
+  EXPECT_ERROR(RunOnce(**executor), kUnavailable, "Error happened on get result of rank 1");
 }
 
 TEST(AgentLinkTest, AgentsExitWhenTheServableStops) {

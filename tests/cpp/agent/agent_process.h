@@ -67,8 +67,9 @@ inline bool AwaitReadable(int fd) {
 // Killed with its owner. The pipes are the launcher's ends of --launcher-fd, --status-fd, --key-fd.
 class AgentProcess {
  public:
-  // `flags` are those besides the descriptors.
-  explicit AgentProcess(std::vector<std::string> flags, const std::string& key = "") {
+  // `flags` are those besides the descriptors. `log` is a file to append its standard error to.
+  explicit AgentProcess(std::vector<std::string> flags, const std::string& key = "",
+                        const std::string& log = "") {
     Pipe launcher = OpenPipe(), status = OpenPipe(), key_pipe = OpenPipe();
     flags.insert(flags.begin(), PIPESERVE_AGENT_PROGRAM);
     flags.insert(flags.end(), {"--launcher-fd", "200", "--status-fd", "201"});
@@ -80,6 +81,10 @@ class AgentProcess {
       flags.insert(flags.end(), {"--key-fd", "202"});
       posix_spawn_file_actions_adddup2(&actions, key_pipe.read.get(), 202);
       EXPECT_EQ(::write(key_pipe.write.get(), key.data(), key.size()), std::ssize(key));
+    }
+    if (!log.empty()) {
+      posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log.c_str(),
+                                       O_WRONLY | O_CREAT | O_APPEND, 0600);
     }
     std::vector<char*> argv;
     for (std::string& flag : flags) argv.push_back(flag.data());
@@ -95,6 +100,12 @@ class AgentProcess {
     if (pid_ <= 0) return;
     Signal(SIGKILL);
     ::waitpid(pid_, nullptr, 0);
+  }
+
+  // Whether it has ended; Wait() says how.
+  bool HasEnded() const {
+    pollfd polled{.fd = exited_.get(), .events = POLLIN, .revents = 0};
+    return ::poll(&polled, 1, 0) > 0;
   }
 
   void Signal(int signal) const { EXPECT_EQ(::kill(pid_, signal), 0); }

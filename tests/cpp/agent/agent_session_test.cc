@@ -1,5 +1,6 @@
 #include "agent/agent_session.h"
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -24,20 +25,25 @@ class EchoExecutor final : public Executor {
   Status Run(GraphId /*graph*/, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override {
     context_ = context;
+    PIPESERVE_RETURN_IF_ERROR(error_);
     outputs->assign(inputs.begin(), inputs.end());
     return OkStatus();
   }
 
-  const CallContext& context() const { return context_; }  // Between calls.
+  // Between calls.
+  const CallContext& context() const { return context_; }
+  void FailWith(Status error) { error_ = std::move(error); }
 
  private:
   const GraphSignature signature_{.inputs = {{"x", DataType::kFloat32, {2}}},
                                   .outputs = {{"y", DataType::kFloat32, {2}}}};
   CallContext context_;
+  Status error_;
 };
 
 // An echo of calls that end when the door opens. It refuses inputs that begin with a negative
-// number when the call begins, and those that begin with zero when it ends.
+// number when the call begins, and those that begin with zero when it ends. Once it is lost, all
+// calls fail when they end.
 class EchoPipeline final : public CallPipeline {
  public:
   Result<std::unique_ptr<Call>> Begin(GraphId /*graph*/, std::span<const Tensor> inputs,
@@ -48,7 +54,7 @@ class EchoPipeline final : public CallPipeline {
     }
     changed_.NotifyAll();
     if (inputs[0].data_as<float>()[0] < 0) return InvalidArgument("negative");
-    return std::unique_ptr<Call>(std::make_unique<Echo>(inputs[0], &door_));
+    return std::unique_ptr<Call>(std::make_unique<Echo>(inputs[0], this));
   }
 
   // Whether so many calls begin, though none can end.
@@ -61,13 +67,17 @@ class EchoPipeline final : public CallPipeline {
     return true;
   }
   void Open() { door_.Open(); }
+  void Lose() { lost_ = true; }
+  int ended() const { return ended_; }
 
  private:
   class Echo final : public Call {
    public:
-    Echo(Tensor x, Gate* door) : x_(std::move(x)), door_(*door) {}
+    Echo(Tensor x, EchoPipeline* pipeline) : x_(std::move(x)), pipeline_(*pipeline) {}
     Status Finish(std::vector<Tensor>* outputs) override {
-      door_.Pass();
+      pipeline_.door_.Pass();
+      ++pipeline_.ended_;
+      if (pipeline_.lost_) return Internal("matmul failed with 507015");
       if (x_.data_as<float>()[0] == 0) return InvalidArgument("zero");
       *outputs = {x_};
       return OkStatus();
@@ -75,10 +85,12 @@ class EchoPipeline final : public CallPipeline {
 
    private:
     const Tensor x_;
-    Gate& door_;
+    EchoPipeline& pipeline_;
   };
 
   Gate door_;
+  std::atomic<bool> lost_ = false;
+  std::atomic<int> ended_ = 0;
   Mutex mutex_;
   CondVar changed_;
   int begun_ GUARDED_BY(mutex_) = 0;
@@ -98,10 +110,12 @@ class EchoAgent {
                   .pipeline = pipeline,
                   .join_peers =
                       [=, this](uint64_t epoch, std::span<const std::string> peers,
-                                const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
-                    PIPESERVE_RETURN_IF_ERROR(may_join());
-                    return JoinCollectives(listener_, rank, peers, epoch, limit);
-                  },
+                                const WaitLimit& limit, const AnnounceCommunicator& announce) {
+                        PIPESERVE_RETURN_IF_ERROR(may_join());
+                        auto joined = JoinCollectives(listener_, rank, peers, epoch, limit);
+                        if (joined.ok()) announce(*joined);
+                        return joined.status();
+                      },
                   .on_connected = {},
                   .join_timeout = std::chrono::hours(1)}),
         thread_([this] { EXPECT_OK(session_.Run()); }) {}
@@ -166,6 +180,43 @@ TEST_P(AgentPipelineTest, CallsBeginBeforeEarlierOnesEndAndEachGetsItsOwnAnswer)
   EXPECT_TRUE(hub->ready());
 }
 
+TEST_P(AgentPipelineTest, ALostDeviceEndsTheSessionAfterAllAnswers) {
+  constexpr int kCalls = 3;
+  EchoPipeline pipeline;
+  EchoExecutor executor;
+  std::atomic<int> asked = 0;
+  const auto hub = OpenHub(1, GetParam());
+  AgentSession session({.server = hub->address(),
+                        .peer_address = "nowhere",
+                        .executor = &executor,
+                        .pipeline = &pipeline,
+                        .join_peers = [](auto&&...) { return OkStatus(); },
+                        .device_health =
+                            [&asked] {
+                              ++asked;
+                              return Unavailable("the device is gone");
+                            },
+                        .on_connected = {}});
+  std::jthread thread([&] { EXPECT_ERROR(session.Run(), kUnavailable, "the device is gone"); });
+  const auto group = hub->WaitReady(Soon());
+  ASSERT_OK(group);
+  std::vector<std::jthread> callers;
+  for (int i = 0; i < kCalls; ++i) {
+    callers.emplace_back([&group] {
+      const Tensor x = Tensor::Of<float>({2}, {1, 2});
+      std::vector<Tensor> outputs;
+      EXPECT_FALSE((*group)->Run(0, std::span(&x, 1), {.deadline = Soon()}, &outputs).ok());
+    });
+  }
+  EXPECT_TRUE(pipeline.AwaitBegun(kCalls));
+  pipeline.Lose();
+  pipeline.Open();
+  callers.clear();
+  thread.join();
+  EXPECT_EQ(pipeline.ended(), kCalls);
+  EXPECT_EQ(asked, 1);
+}
+
 INSTANTIATE_TEST_SUITE_P(Lanes, AgentPipelineTest, testing::Values(LaneKind::kShm, LaneKind::kGrpc),
                          [](const auto& info) {
                            return info.param == LaneKind::kShm ? "SharedMemory" : "Stream";
@@ -194,6 +245,87 @@ TEST(AgentSessionTest, StopEndsJoining) {
   ASSERT_OK(PollUntil(std::span(&polled, 1), Soon()));
   zero.reset();
   over.Raise();
+}
+
+// Neither comes back from joining by itself.
+class StuckAgent {
+ public:
+  StuckAgent(const std::string& server, Duration join_timeout)
+      : session_({.server = server,
+                  .peer_address = "nowhere",
+                  .executor = &executor_,
+                  .join_peers =
+                      [this](uint64_t, std::span<const std::string>, const WaitLimit&,
+                             const AnnounceCommunicator&) {
+                        joining_.Raise();
+                        (void)PollUntil({}, {Soon(), &let_go_});
+                        return Unavailable("let go");
+                      },
+                  .on_stuck =
+                      [this](const Status& reason) {
+                        reason_ = reason;
+                        let_go_.Raise();
+                      },
+                  .on_connected = {},
+                  .join_timeout = join_timeout,
+                  .stuck_limit = std::chrono::milliseconds(10)}),
+        thread_([this] { EXPECT_OK(session_.Run()); }) {}
+
+  void AwaitJoining() const {
+    pollfd polled{.fd = joining_.fd(), .events = POLLIN, .revents = 0};
+    EXPECT_OK(PollUntil(std::span(&polled, 1), Soon()));
+  }
+  // What it was stuck with, once it was let go because of that.
+  Status AwaitStuck() const {
+    pollfd polled{.fd = let_go_.fd(), .events = POLLIN, .revents = 0};
+    EXPECT_OK(PollUntil(std::span(&polled, 1), Soon()));
+    return reason_;
+  }
+  void Stop() {
+    session_.Stop("the test is over");
+    thread_.join();
+  }
+
+ private:
+  EchoExecutor executor_;
+  Interrupt joining_, let_go_;
+  Status reason_;
+  AgentSession session_;
+  std::jthread thread_;
+};
+
+TEST(AgentSessionTest, JoiningThatOutlivesItsLimitIsTold) {
+  const auto hub = OpenHub(1);
+  StuckAgent agent(hub->address(), std::chrono::milliseconds(10));
+  EXPECT_ERROR(agent.AwaitStuck(), kDeadlineExceeded, "has not ended at its limit");
+  agent.Stop();
+}
+
+TEST(AgentSessionTest, JoiningThatOutlivesItsEpochIsTold) {
+  const auto hub = OpenHub(1);
+  StuckAgent agent(hub->address(), std::chrono::hours(1));
+  agent.AwaitJoining();
+  agent.Stop();
+  EXPECT_ERROR(agent.AwaitStuck(), kDeadlineExceeded, "has not ended with its epoch");
+}
+
+TEST(AgentSessionTest, ALostDeviceEndsTheSessionAfterTheAnswer) {
+  const auto hub = OpenHub(1);
+  EchoExecutor executor;
+  AgentSession session({.server = hub->address(),
+                        .peer_address = "nowhere",
+                        .executor = &executor,
+                        .join_peers = [](auto&&...) { return OkStatus(); },
+                        .device_health = [] { return Unavailable("the device is gone"); },
+                        .on_connected = {}});
+  std::jthread thread([&] { EXPECT_ERROR(session.Run(), kUnavailable, "the device is gone"); });
+  const auto group = hub->WaitReady(Soon());
+  ASSERT_OK(group);
+  executor.FailWith(Internal("matmul failed with 507015"));
+  const Tensor x = Tensor::Of<float>({2}, {1, 2});
+  std::vector<Tensor> outputs;
+  EXPECT_ERROR((*group)->Run(0, std::span(&x, 1), {.deadline = Soon()}, &outputs), kInternal,
+               "matmul failed with 507015");
 }
 
 }  // namespace

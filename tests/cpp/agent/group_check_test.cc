@@ -98,5 +98,19 @@ TEST(GroupCheckTest, BatchSizesAgreeAmongGraphs) {
                "Expect batch size to be same");
 }
 
+TEST(GroupCheckTest, DevicesOfAllRanksAreAlike) {
+  const DeviceTraits cpu, strict{"ascend", "strict", false}, hf32{"ascend", "hf32", false},
+      deterministic{"ascend", "strict", true};
+  EXPECT_OK(CheckDevices({std::nullopt, std::nullopt}));
+  EXPECT_OK(CheckDevices({std::nullopt, strict, strict}));
+  EXPECT_ERROR(CheckDevices({std::nullopt, cpu, cpu, strict}), kFailedPrecondition,
+               "Rank 3 device not match rank 1, details: (ascend, precision strict) and (cpu)");
+  EXPECT_ERROR(CheckDevices({hf32, strict}), kFailedPrecondition,
+               "Rank 1 device not match rank 0, details: (ascend, precision strict) and (ascend, "
+               "precision hf32)");
+  EXPECT_ERROR(CheckDevices({strict, deterministic}), kFailedPrecondition,
+               "(ascend, precision strict, deterministic) and (ascend, precision strict)");
+}
+
 }  // namespace
 }  // namespace pipeserve

@@ -71,6 +71,10 @@ TEST_F(GroupKeeperTest, WrongAgentsAreRefusedAndTheRightOneIsStillTaken) {
                "The number of graph not match");
   EXPECT_ERROR(keeper_.Register(Spec(1, {kOther})), kFailedPrecondition,
                "Rank 1 input infos not match rank 0");
+  AgentSpec elsewhere = Spec(1);
+  elsewhere.device.kind = "ascend";
+  EXPECT_ERROR(keeper_.Register(elsewhere), kFailedPrecondition,
+               "Rank 1 device not match rank 0, details: (ascend) and (cpu)");
   Connect(1);
 }
 
@@ -110,6 +114,10 @@ TEST_F(GroupKeeperTest, LostRankSendsAllBackAndTheNextEpochForms) {
   keeper_.Disconnected(0, zero->closed());
 
   EXPECT_ERROR(keeper_.Register(Spec(0, {kOther})), kFailedPrecondition, "other graphs");
+  AgentSpec elsewhere = Spec(0);
+  elsewhere.device.kind = "ascend";
+  EXPECT_ERROR(keeper_.Register(elsewhere), kFailedPrecondition,
+               "comes back with another device, (ascend), than it had before, (cpu)");
   const auto zero2 = Connect(0), one2 = Connect(1);
   EXPECT_EQ(zero2->epoch(), zero->epoch() + 1);
   keeper_.GroupReady(0, zero->epoch(), kNoMemory);  // Of the old epoch.

@@ -28,7 +28,6 @@ class WholeGroup final : public Executor {
 
   int graph_count() const override { return group_->graph_count(); }
   const GraphSignature& signature(GraphId graph) const override { return group_->signature(graph); }
-  uint64_t residence() const override { return group_->residence(); }
   Status Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
              std::vector<Tensor>* outputs) override {
     return group_->Run(graph, inputs, context, outputs);

@@ -381,25 +381,5 @@ TEST_F(RemoteGroupTest, ThreadsSeeOneOrderOnEveryRankAndOneAnswerForEachCall) {
   EXPECT_EQ(answered, kThreads * kCalls);
 }
 
-TEST_F(RemoteGroupTest, ACallRunsInItsEpochOrNotAtAll) {
-  Make(1);
-  EXPECT_EQ(group_->residence(), 1u);
-  group_->EndEpoch(1, Unavailable("killed"));
-  EXPECT_EQ(group_->residence(), 0u);
-  Begin(3, 1);
-  EXPECT_EQ(group_->residence(), 3u);
-  std::vector<Tensor> outputs;
-  CallContext context;
-  context.residence = 1;
-  EXPECT_EQ(group_->Run(1, std::span(&kInput, 1), context, &outputs),
-            Unavailable("matmul: graph 1 was to run in epoch 1 of the group, which is now in epoch "
-                        "3"));
-  context.residence = 3;
-  auto done = std::async(std::launch::async,
-                         [&] { return group_->Run(1, std::span(&kInput, 1), context, &outputs); });
-  Reply(0, AwaitCall(0), 7);
-  EXPECT_OK(done.get());
-}
-
 }  // namespace
 }  // namespace pipeserve

@@ -92,13 +92,6 @@ TEST_P(ExecutorContractTest, PlacesForOutputsChangeNoResult) {
   }
 }
 
-TEST_P(ExecutorContractTest, RunsWhereItIs) {
-  CallContext context;
-  context.residence = executor_->residence();
-  EXPECT_OK(executor_->Run(0, std::span(&x_, 1), context, &outputs_));
-  EXPECT_EQ(executor_->residence(), context.residence);
-}
-
 TEST_P(ExecutorContractTest, RefusesInputsThatDoNotFit) {
   EXPECT_ERROR(Run(1, {Tensor::Of<float>({2}, {5, 7})}), kInvalidArgument,
                "Given model inputs size 1 less than model inputs size 2");

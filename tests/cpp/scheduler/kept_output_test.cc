@@ -14,14 +14,6 @@
 namespace pipeserve {
 namespace {
 
-// An executor whose kept outputs a test can lose.
-class MovingExecutor final : public FakeExecutor {
- public:
-  using FakeExecutor::FakeExecutor;
-  uint64_t residence() const override { return now; }
-  std::atomic<uint64_t> now{1};
-};
-
 // A servable "fake" whose pipeline is the body of the test.
 class KeptOutputTest : public ::testing::Test {
  protected:
@@ -66,9 +58,9 @@ class KeptOutputTest : public ::testing::Test {
 
   StoppedClock clock_;
   Timer timer_{clock_};
-  std::shared_ptr<MovingExecutor> executor_ = [] {
+  std::shared_ptr<FakeExecutor> executor_ = [] {
     const TensorInfo info{"x", DataType::kFloat32, {1, 1}};
-    return std::make_shared<MovingExecutor>(std::vector<GraphSignature>{{{info}, {info}}});
+    return std::make_shared<FakeExecutor>(std::vector<GraphSignature>{{{info}, {info}}});
   }();
   const std::shared_ptr<ByteAccount> account_ = std::make_shared<ByteAccount>();
   std::unique_ptr<Servable> servable_;
@@ -288,30 +280,6 @@ TEST_F(KeptOutputTest, OutputsOfAnotherServableAreKeptForAsLongAsItIsThere) {
   ASSERT_TRUE(answer.Wait());
   ASSERT_OK(answer.results[0]);
   EXPECT_EQ(ValueOf(*answer.results[0]), 3);
-}
-
-TEST_F(KeptOutputTest, WhatWasKeptIsLostWithItsPlace) {
-  std::vector<std::optional<uint64_t>> residences;
-  executor_->before = [&](auto, const CallContext& context) {
-    residences.push_back(context.residence);
-    return OkStatus();
-  };
-  Serve([&](const Instance& x) -> Result<Instance> {
-    PIPESERVE_ASSIGN_OR_RETURN(const auto state, Keep(x));
-    PIPESERVE_RETURN_IF_ERROR(servable_->RunMethod("neg", {x}, {state}).status());
-    executor_->now = 2;
-    EXPECT_ERROR(state->Fetch(), kUnavailable,
-                 "float32[1] (output 0 of fake.neg) is lost with the group of agents");
-    EXPECT_ERROR(KeepNext(state), kUnavailable, "is lost");
-    EXPECT_ERROR(servable_->RunMethod("neg", {x}, {state}), kUnavailable, "is lost");
-    PIPESERVE_RETURN_IF_ERROR(servable_->RunMethod("neg", {x}).status());
-    PIPESERVE_ASSIGN_OR_RETURN(const auto next, Keep(x));
-    PIPESERVE_ASSIGN_OR_RETURN(const Tensor tensor, next->Fetch());
-    return Instance{tensor};
-  });
-  EXPECT_OK(Ask());
-  using Residences = std::vector<std::optional<uint64_t>>;
-  EXPECT_EQ(residences, (Residences{1, 1, std::nullopt, 2}));
 }
 
 TEST_F(KeptOutputTest, OutsideARequestNothingCanBeKept) {

@@ -194,6 +194,23 @@ TEST_F(DispatcherTest, AServableThatIsNotThereAtTheMomentIsUnavailable) {
   EXPECT_EQ(Ask(MakeRequest("add", "predict")).error, unavailable);
 }
 
+TEST_F(DispatcherTest, IsReadyWhileEveryServableIsAvailable) {
+  EXPECT_FALSE(dispatcher_.AllAvailable());
+  Serve("add", 1);
+  EXPECT_TRUE(dispatcher_.AllAvailable());
+  ASSERT_OK(dispatcher_.Reserve("sub", 1));
+  EXPECT_FALSE(dispatcher_.AllAvailable());
+  std::atomic<bool> available = true;
+  servables_.push_back(TestServable("sub", 1));
+  dispatcher_.Publish("sub", 1, servables_.back(), [&available] { return available.load(); });
+  EXPECT_TRUE(dispatcher_.AllAvailable());
+  available = false;
+  EXPECT_FALSE(dispatcher_.AllAvailable());
+  available = true;
+  dispatcher_.Close();
+  EXPECT_FALSE(dispatcher_.AllAvailable());
+}
+
 TEST_F(DispatcherTest, ARequestThatNobodyWaitsForDoesNotRun) {
   std::atomic<int> runs = 0;
   Serve("add", 1, [&runs](const Instance& instance) -> Result<Instance> {

@@ -190,6 +190,22 @@ TEST_F(HttpDoorTest, RealStatusCodesWhenAskedFor) {
   EXPECT_EQ(status(PostValue(1)), "503");
 }
 
+TEST_F(HttpDoorTest, HealthTellsALivingServerFromOneThatIsReady) {
+  const auto door = Open();  // Health has real status codes, whatever the door does with errors.
+  RawClient client(door->address());
+  const std::string live = "GET /v2/health/live HTTP/1.1\r\nHost: h\r\n\r\n";
+  const std::string ready = "GET /v2/health/ready HTTP/1.1\r\nHost: h\r\n\r\n";
+  EXPECT_THAT(client.Ask(live), StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(client.Ask(ready), StartsWith("HTTP/1.1 503 "));
+  Serve();
+  const std::string answer = client.Ask(ready);
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_EQ(BodyOf(answer), R"({"ready": true})");
+  dispatcher_.Close();
+  EXPECT_THAT(client.Ask(ready), StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(client.Ask(live), StartsWith("HTTP/1.1 200 OK\r\n"));
+}
+
 TEST_F(HttpDoorTest, TheTimeoutOfTheClientIsAnsweredWhileTheFunctionGoesOn) {
   Serve([this](const Instance& instance) -> Result<Instance> {
     gate_.Pass();

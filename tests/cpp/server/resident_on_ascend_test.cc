@@ -37,30 +37,39 @@ std::unique_ptr<ascend::AscendExecutor> MakeExecutor(bool overlap) {
 class AgentOnAscend {
  public:
   AgentOnAscend(const std::string& server, bool overlap)
-      : listener_(*SocketListener::Open("127.0.0.1:0")),
-        executor_(MakeExecutor(overlap)),
-        session_(
-            {.server = server,
-             .rank = 0,
-             .peer_address = listener_.address(),
-             .executor = executor_.get(),
-             .pipeline = executor_->pipeline(),
-             .join_peers = [this](uint64_t epoch, std::span<const std::string> peers,
-                                  const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
-               executor_->LeaveGroup();
-               PIPESERVE_ASSIGN_OR_RETURN(auto joined,
-                                          JoinCollectives(listener_, 0, peers, epoch, limit));
-               return executor_->JoinGroup(std::move(joined));
-             },
-             .on_connected = {},
-             .server_limit = std::chrono::seconds(10)}),
-        thread_([this] { EXPECT_OK(session_.Run()); }) {}
-  ~AgentOnAscend() { session_.Stop("the test is over"); }
+      : listener_(*SocketListener::Open("127.0.0.1:0")), executor_(MakeExecutor(overlap)) {
+    Connect(server);
+  }
+  ~AgentOnAscend() { Disconnect(); }
+
+  void Connect(const std::string& server) {
+    const auto join = [this](uint64_t epoch, std::span<const std::string> peers,
+                             const WaitLimit& limit,
+                             const AnnounceCommunicator& announce) -> Status {
+      executor_->LeaveGroup();
+      PIPESERVE_ASSIGN_OR_RETURN(auto joined, JoinCollectives(listener_, 0, peers, epoch, limit));
+      return executor_->JoinGroup(std::move(joined), limit.deadline, announce);
+    };
+    session_ = std::make_unique<AgentSession>(
+        AgentSessionOptions{.server = server,
+                            .rank = 0,
+                            .peer_address = listener_.address(),
+                            .executor = executor_.get(),
+                            .pipeline = executor_->pipeline(),
+                            .join_peers = join,
+                            .on_connected = {},
+                            .server_limit = std::chrono::seconds(10)});
+    thread_ = std::jthread([this] { EXPECT_OK(session_->Run()); });
+  }
+  void Disconnect() {
+    session_->Stop("the test wants it");
+    thread_.join();
+  }
 
  private:
   SocketListener listener_;
   std::unique_ptr<ascend::AscendExecutor> executor_;
-  AgentSession session_;
+  std::unique_ptr<AgentSession> session_;
   std::jthread thread_;
 };
 
@@ -98,6 +107,15 @@ class ResidentOnAscendTest : public ::testing::TestWithParam<Way> {
     servable_ = *std::move(servable);
   }
 
+  void Predict() {
+    Answer answer;
+    servable_->Submit("predict", {{Tensor::Of<float>({2}, {1, 10})}}, {}, answer.Done());
+    ASSERT_TRUE(answer.answered.WaitForArrivals(1, kLimit));
+    ASSERT_OK(answer.results.at(0));
+    EXPECT_EQ(Floats(answer.results.at(0)->at(0)),
+              (std::vector<float>{1 + kTurns, 10 * (1 + kTurns)}));
+  }
+
   // The state after kTurns, which starts as `x`, and adds x in every turn.
   Result<Instance> Loop(const Tensor& x) {
     ResidentTensors state;
@@ -106,6 +124,7 @@ class ResidentOnAscendTest : public ::testing::TestWithParam<Way> {
       if (turn > 0) {
         PIPESERVE_ASSIGN_OR_RETURN(value, state[0]->Fetch());
       }
+      if (turn == first_turn_of_epoch_) PIPESERVE_RETURN_IF_ERROR(BeginEpoch());
       const int before = Uploads();
       PIPESERVE_ASSIGN_OR_RETURN(auto results, servable_->RunAndKeep("step", {{value, x}}, state));
       PIPESERVE_ASSIGN_OR_RETURN(state, std::move(results[0]));
@@ -114,29 +133,41 @@ class ResidentOnAscendTest : public ::testing::TestWithParam<Way> {
     PIPESERVE_ASSIGN_OR_RETURN(const Tensor last, state[0]->Fetch());
     return Instance{last};
   }
+  // With the same device.
+  Status BeginEpoch() {
+    agent_->Disconnect();
+    agent_->Connect(hub_->address());
+    return hub_->WaitReady(Deadline::After(kLimit)).status();
+  }
   int Uploads() const { return std::stoi(runtime_.Command("copies to-device")); }
 
   ascend::SimulatedRuntime runtime_;
   std::unique_ptr<AgentHub> hub_;
   std::optional<AgentOnAscend> agent_;
   std::unique_ptr<Servable> servable_;
-  std::vector<int> uploads_;  // Of each turn.
+  int first_turn_of_epoch_ = -1;  // -1: all turns are in one.
+  std::vector<int> uploads_;      // Of each turn.
 };
 
 TEST_P(ResidentOnAscendTest, EveryTurnButTheFirstCopiesNothingToTheDevice) {
-  const Tensor x = Tensor::Of<float>({2}, {1, 10});
   for (int request = 0; request < 2; ++request) {
     uploads_.clear();
-    Answer answer;
-    servable_->Submit("predict", {{x}}, {}, answer.Done());
-    ASSERT_TRUE(answer.answered.WaitForArrivals(1, kLimit));
-    ASSERT_OK(answer.results.at(0));
-    EXPECT_EQ(Floats(answer.results.at(0)->at(0)),
-              (std::vector<float>{1 + kTurns, 10 * (1 + kTurns)}));
+    Predict();
     std::vector<int> wanted(kTurns, GetParam().lane == LaneKind::kShm ? 0 : 2);
     wanted[0] = uploads_[0];
     EXPECT_EQ(uploads_, wanted);
   }
+  servable_->Stop();
+}
+
+// What the device had kept went with the epoch; the server has it.
+TEST_P(ResidentOnAscendTest, AHandleOfTheEpochBeforeIsCopiedOnce) {
+  first_turn_of_epoch_ = 5;
+  Predict();
+  std::vector<int> wanted(kTurns, GetParam().lane == LaneKind::kShm ? 0 : 2);
+  wanted[0] = uploads_[0];
+  wanted[5] = 2;
+  EXPECT_EQ(uploads_, wanted);
   servable_->Stop();
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <optional>
 #include <thread>
 
@@ -301,11 +302,71 @@ Result<std::vector<float>> Gather(const std::string& address) {
   return std::vector<float>(values, values + y.shape().num_elements());
 }
 
-TEST(ServerTest, ADistributedServableLeavesWithItsGroupAndComesBack) {
+TEST(ServerTest, ARequestOutlivesTheLossOfAnAgent) {
   constexpr std::chrono::seconds kLimit{20};
   const TestFolder dir;
   const auto server = MakeServer();
   const Result<std::string> hub = server->StartDistributed(GatherSpec(), Ranks(dir, 2));
+  ASSERT_OK(hub);
+  const Result<std::string> address = server->StartGrpc(AnyPort());
+  ASSERT_OK(address);
+  GatherAgent zero(*hub, 0);
+  std::optional<GatherAgent> one(std::in_place, *hub, 1);
+  ASSERT_OK(server->WaitReady("gather", 1, kLimit));
+  one->Kill();
+  while (Ready(*server, "gather").ok()) std::this_thread::yield();
+  auto values = std::async(std::launch::async, [&] { return Gather(*address); });
+  one.emplace(*hub, 1);
+  const Result<std::vector<float>> answered = values.get();
+  ASSERT_OK(answered);
+  EXPECT_THAT(*answered, ElementsAre(10, 20, 11, 21));
+  EXPECT_OK(server->WaitReady("gather", 1, kLimit));
+}
+
+TEST(ServerTest, AServableThatStopsWithItsAgentsTellsOnceAndRefusesRequests) {
+  constexpr std::chrono::seconds kLimit{20};
+  const TestFolder dir;
+  const auto server = MakeServer();
+  std::promise<void> lost;
+  DistributedServableOptions options = Ranks(dir, 2);
+  options.on_agent_lost = [&] { lost.set_value(); };
+  const Result<std::string> hub = server->StartDistributed(GatherSpec(), options);
+  ASSERT_OK(hub);
+  const Result<std::string> address = server->StartGrpc(AnyPort());
+  ASSERT_OK(address);
+  GatherAgent zero(*hub, 0), one(*hub, 1);
+  ASSERT_OK(server->WaitReady("gather", 1, kLimit));
+  one.Kill();
+  ASSERT_EQ(lost.get_future().wait_for(kLimit), std::future_status::ready);
+  EXPECT_OK(zero.Join());  // It has been told to exit.
+  EXPECT_EQ(Gather(*address).status().message(),
+            "Request servable(gather) method(identity) , servable is not available");
+}
+
+TEST(ServerTest, TimesOfADistributedServableAreChecked) {
+  const TestFolder dir;
+  const auto server = MakeServer();
+  DistributedServableOptions options = Ranks(dir, 2);
+  options.dead_after = options.heartbeat;
+  EXPECT_ERROR(server->StartDistributed(GatherSpec(), options), kInvalidArgument,
+               "dead_after is 1000 ms, wanted more than the heartbeat of 1000 ms");
+  options = Ranks(dir, 2);
+  options.heartbeat = std::chrono::milliseconds(0);
+  EXPECT_ERROR(server->StartDistributed(GatherSpec(), options), kInvalidArgument,
+               "heartbeat is 0 ms, wanted at least 10 ms");
+  options = Ranks(dir, 2);
+  options.failover_timeout = std::chrono::milliseconds(-1);
+  EXPECT_ERROR(server->StartDistributed(GatherSpec(), options), kInvalidArgument,
+               "failover_timeout is -1 ms, wanted 0 to a day");
+}
+
+TEST(ServerTest, ADistributedServableWithoutFailoverLeavesWithItsGroupAndComesBack) {
+  constexpr std::chrono::seconds kLimit{20};
+  const TestFolder dir;
+  const auto server = MakeServer();
+  DistributedServableOptions options = Ranks(dir, 2);
+  options.failover_timeout = std::chrono::milliseconds(0);
+  const Result<std::string> hub = server->StartDistributed(GatherSpec(), options);
   ASSERT_OK(hub);
   const Result<std::string> address = server->StartGrpc(AnyPort());
   ASSERT_OK(address);

@@ -29,10 +29,10 @@ class TestAgent {
                   .executor = executor_.get(),
                   .join_peers =
                       [this, rank](uint64_t epoch, std::span<const std::string> peers,
-                                   const WaitLimit& limit) {
+                                   const WaitLimit& limit, const AnnounceCommunicator& announce) {
                         auto joined = JoinCollectives(listener_, rank, peers, epoch, limit);
-                        if (joined.ok()) return executor_->JoinGroup(*joined);
-                        return joined;
+                        if (!joined.ok()) return joined.status();
+                        return executor_->JoinGroup(*joined, limit.deadline, announce);
                       },
                   .on_connected = {},
                   .server_limit = std::chrono::seconds(10)}),

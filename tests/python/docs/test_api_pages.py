@@ -14,6 +14,7 @@ MODULES = [
         "",
         ".client",
         ".export",
+        ".launch.ray",
         ".model",
         ".server",
         ".server.distributed",

@@ -10,10 +10,10 @@ import pytest
 from markdown_it import MarkdownIt
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-OUTSIDE = sorted(ROOT.glob("*.md"))
+OUTSIDE = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "deploy").rglob("*.md"))]
 PRESENT = [page for page in OUTSIDE if page.name != "CHANGELOG.md"]  # Which tells of the past, too.
 PRESENT += sorted((ROOT / "docs").rglob("*.md"))
-FOLDERS = "benchmarks|cpp|docs|examples|proto|python|tests|tools"
+FOLDERS = "benchmarks|cpp|deploy|docs|examples|proto|python|tests|tools"
 
 
 def inline_tokens(page):

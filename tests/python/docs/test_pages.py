@@ -5,7 +5,8 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md"]
+PAGES += [page for folder in ("deploy", "docs") for page in sorted((ROOT / folder).rglob("*.md"))]
 SECONDS = 200
 
 

@@ -1,9 +1,14 @@
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
+import pipeserve_native
 from pipeserve_native import _launcher
 
 
-def command_of_first(threads, overlap=False):
+def command_of_first(threads, rank_table=None, overlap=False):
     request = _launcher.Request(
         distributed_address="127.0.0.1:6200",
         model_files=[["a.mindir"], ["b.mindir"]],
@@ -19,10 +24,15 @@ def command_of_first(threads, overlap=False):
         precision="strict",
         deterministic=False,
         overlap=overlap,
+        on_agent_failure="restart",
+        max_restarts=None,
+        heartbeat=1.0,
+        dead_after=3.0,
+        hccl="root-info",
     )
     place = _launcher._Place("127.0.0.1", [2, 3], [0, 1])
     config = SimpleNamespace(rank_size=4)
-    return next(_launcher._commands(request, place, config))
+    return _launcher._commands(request, place, config, rank_table)[2]
 
 
 def test_agents_share_the_cores_among_those_of_this_machine():
@@ -39,3 +49,26 @@ def test_threads_that_are_asked_for_are_handed_on():
 def test_overlap_is_asked_for_by_a_flag():
     assert "--overlap" in command_of_first(None, overlap=True)
     assert "--overlap" not in command_of_first(None)
+
+
+def test_a_rank_table_is_handed_on():
+    assert "--rank-table" not in command_of_first(None)
+    command = command_of_first(None, "/tmp/table.json")
+    assert command[command.index("--rank-table") + 1] == "/tmp/table.json"
+
+
+def test_the_rank_table_for_hccl_says_that_it_is_complete():
+    table = {"version": "1.0", "server_count": "1", "server_list": [{"server_id": "10.0.0.1"}]}
+    path = Path(_launcher._write_rank_table(json.dumps(table)))
+    try:
+        assert json.loads(path.read_text()) == {**table, "status": "completed"}
+    finally:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    "table", [{"version": "1.2", "server_list": []}, {"group_list": []}, {"version": "1.0"}]
+)
+def test_a_rank_table_that_hccl_does_not_take_is_refused(table):
+    with pytest.raises(pipeserve_native.FailedPreconditionError, match=r"of version 1\.0"):
+        _launcher._write_rank_table(json.dumps(table))

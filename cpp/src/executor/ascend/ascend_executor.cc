@@ -1,5 +1,6 @@
 #include "executor/ascend/ascend_executor.h"
 
+#include <cstdlib>
 #include <optional>
 #include <utility>
 
@@ -7,6 +8,8 @@
 #include "executor/ascend/call_slots.h"
 #include "executor/ascend/device_state.h"
 #include "executor/ascend/device_thread.h"
+#include "executor/ascend/group_link.h"
+#include "pipeserve/log.h"
 
 namespace pipeserve::ascend {
 
@@ -17,10 +20,13 @@ class AscendExecutor::Impl final : public CallPipeline {
   ~Impl() override {
     waiter_.reset();  // Before the context that it waits in.
     if (state_ == nullptr) return;
-    (void)thread_.Do([this] { return state_->Close(); });  // Nobody is left to be told.
+    const Status status = thread_.Do([this] { return state_->Close(); });
+    if (status.ok()) return;
+    Log(LogLevel::kWarning, "device not given back", {{"reason", status.message()}});
   }
 
   Status Load(std::vector<AscendModel> models, const AscendExecutorOptions& options) {
+    traits_ = {"ascend", PrecisionName(options.precision), options.device.deterministic};
     for (AscendModel& model : models) PIPESERVE_RETURN_IF_ERROR(Add(std::move(model), options));
     DeviceStateOptions state;
     state.library = options.library;
@@ -29,6 +35,7 @@ class AscendExecutor::Impl final : public CallPipeline {
     state.call_limit = options.call_limit;
     state.slots = options.overlap ? kSlots : 1;
     state.kept_bytes = options.kept_bytes;
+    state.rank_table = options.rank_table;
     PIPESERVE_RETURN_IF_ERROR(thread_.Do([&]() -> Status {
       PIPESERVE_ASSIGN_OR_RETURN(state_, DeviceState::Open(state, models_));
       return OkStatus();
@@ -70,11 +77,21 @@ class AscendExecutor::Impl final : public CallPipeline {
     (void)thread_.Do([this] { return state_->LeaveGroup(), OkStatus(); });
   }
 
-  Result<std::shared_ptr<Communicator>> JoinGroup(std::shared_ptr<Communicator> communicator) {
+  Status JoinGroup(std::shared_ptr<Communicator> communicator, Deadline deadline,
+                   const AnnounceCommunicator& announce) {
     const auto link = std::make_shared<GroupLink>(std::move(communicator));
-    PIPESERVE_RETURN_IF_ERROR(thread_.Do([&] { return state_->JoinGroup(link); }));
-    return std::shared_ptr<Communicator>(link);
+    announce(link);
+    return thread_.Do([&] { return state_->JoinGroup(link, deadline); });
   }
+
+  Status Health() {
+    Status health;
+    // Refused when too much waits, which says nothing of the device.
+    (void)thread_.Do([&] { return health = state_->CheckHealth(), OkStatus(); });
+    return health;
+  }
+
+  const DeviceTraits& traits() const { return traits_; }
 
   DeviceModels models() const { return models_; }
   bool overlaps() const { return waiter_ != nullptr; }
@@ -141,6 +158,7 @@ class AscendExecutor::Impl final : public CallPipeline {
     return OkStatus();
   }
 
+  DeviceTraits traits_;
   std::vector<std::unique_ptr<DeviceModel>> models_;
   std::unique_ptr<DeviceState> state_;
   CallSlots slots_{kSlots};
@@ -175,11 +193,19 @@ Status AscendExecutor::Run(GraphId graph, std::span<const Tensor> inputs,
 
 void AscendExecutor::LeaveGroup() { impl_->LeaveGroup(); }
 
-Result<std::shared_ptr<Communicator>> AscendExecutor::JoinGroup(
-    std::shared_ptr<Communicator> communicator) {
-  return impl_->JoinGroup(std::move(communicator));
+Status AscendExecutor::JoinGroup(std::shared_ptr<Communicator> communicator, Deadline deadline,
+                                 const AnnounceCommunicator& announce) {
+  return impl_->JoinGroup(std::move(communicator), deadline, announce);
 }
 
 CallPipeline* AscendExecutor::pipeline() { return impl_->overlaps() ? impl_.get() : nullptr; }
+
+DeviceTraits AscendExecutor::traits() const { return impl_->traits(); }
+
+Duration AscendExecutor::join_limit() const {
+  return JoinLimit(std::getenv("HCCL_CONNECT_TIMEOUT"));
+}
+
+Status AscendExecutor::Health() { return impl_->Health(); }
 
 }  // namespace pipeserve::ascend

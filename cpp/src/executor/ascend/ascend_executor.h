@@ -20,6 +20,8 @@ struct AscendExecutorOptions {
   DeviceOptions device;
   Precision precision = Precision::kStrict;
   int rank_size = 1;  // Ranks of the servable; what a world group has.
+  // A file as HCCL takes it, by which the first group of all ranks is made; empty: none.
+  std::string rank_table;
   // A call that is not done by then is taken for one that never will be.
   std::chrono::milliseconds call_limit{30'000};
   // Copies of one call overlap with the computing of another: two calls are on the device at a
@@ -56,8 +58,11 @@ class AscendExecutor final : public RankExecutor {
              std::vector<Tensor>* outputs) override;
   void LeaveGroup() override;
   // Also runs every graph that meets others once, because the first time takes long.
-  Result<std::shared_ptr<Communicator>> JoinGroup(
-      std::shared_ptr<Communicator> communicator) override;
+  Status JoinGroup(std::shared_ptr<Communicator> communicator, Deadline deadline,
+                   const AnnounceCommunicator& announce) override;
+  DeviceTraits traits() const override;
+  Duration join_limit() const override;  // By the environment; see JoinLimit().
+  Status Health() override;
   // With AscendExecutorOptions::overlap.
   CallPipeline* pipeline() override;
 

@@ -93,16 +93,20 @@ Status Device::LetWait() const {
   return AclError("aclrtSetCurrentContext", code, acl().aclGetRecentErrMsg());
 }
 
+Status Device::Note(Health health, Status error) {
+  if (health_ == Health::kHealthy && health != Health::kHealthy) lost_by_ = error;
+  health_ = Worse(health_, health);
+  return error;
+}
+
 Status Device::Check(const char* function, abi::AclCode code) {
   if (code == abi::AclCode::kSuccess) return OkStatus();
-  health_ = Worse(health_, HealthAfter(code));
-  return AclError(function, code, acl().aclGetRecentErrMsg());
+  return Note(HealthAfter(code), AclError(function, code, acl().aclGetRecentErrMsg()));
 }
 
 Status Device::Check(const char* function, abi::HcclCode code) {
   if (code == abi::HcclCode::kSuccess) return OkStatus();
-  health_ = Worse(health_, HealthAfter(code));
-  return HcclError(function, code, acl().aclGetRecentErrMsg());
+  return Note(HealthAfter(code), HcclError(function, code, acl().aclGetRecentErrMsg()));
 }
 
 }  // namespace pipeserve::ascend

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "executor/ascend/acl_error.h"
 #include "executor/ascend/library.h"
@@ -43,10 +44,13 @@ class Device {
   // The worst that calls have said of the device so far.
   Health health() const { return health_; }
 
-  // What was found out of it elsewhere than in Check().
-  void Note(Health health) { health_ = Worse(health_, health); }
-  // Work may be left on it that nobody waits for.
-  void Suspect() { Note(Health::kSuspect); }
+  // The first error after which it was not healthy; OK while it is.
+  const Status& lost_by() const { return lost_by_; }
+
+  // What `error` says of it, which was found elsewhere than in Check(). Returns `error`.
+  Status Note(Health health, Status error);
+  // Work may be left on it that nobody waits for, because of `error`, which is returned.
+  Status Suspect(Status error) { return Note(Health::kSuspect, std::move(error)); }
 
   // Lets another thread wait for events of the device; nothing else may it do. Called there.
   Status LetWait() const;
@@ -70,6 +74,7 @@ class Device {
   Version version_;
   Product product_;
   Health health_ = Health::kHealthy;
+  Status lost_by_;
   bool abandoned_ = false;
   bool initialized_ = false;  // By this, and not by another library of the process.
   int32_t taken_ = -1;        // The device that was set.

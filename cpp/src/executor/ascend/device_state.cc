@@ -33,7 +33,7 @@ Status DeviceState::Load(size_t slots) {
   }
   for (size_t id = 0; id < models_.size(); ++id) {
     Status status = models_[id]->Load(*device_, collectives_, slots);
-    if (status.ok() && models_[id]->groups().empty()) status = WarmUp(*models_[id], slots);
+    if (status.ok() && models_[id]->groups().empty()) status = WarmUp(*models_[id], slots, wait_);
     if (!status.ok()) return status.WithContext(StrCat("graph ", id));
   }
   return OkStatus();
@@ -43,6 +43,7 @@ Status DeviceState::Close() {
   // What was given up may still run, and then uses what would be freed here.
   const Status last = streams_.Synchronize({kLastWait, nullptr});
   if (last.code() == StatusCode::kDeadlineExceeded) device_->Abandon();
+  given_up_.clear();
   for (const auto& model : models_) model->Unload();
   LeaveGroup();
   kept_.Clear();
@@ -54,19 +55,21 @@ Status DeviceState::Close() {
 
 Status DeviceState::CheckHealth() const {
   if (device_->health() == Health::kHealthy) return OkStatus();
-  return Unavailable("the device has failed, this process must be restarted");
+  return Unavailable(StrCat("the device has failed, this process must be restarted: ",
+                            device_->lost_by().message()));
 }
 
 Status DeviceState::Run(DeviceModel& model, std::span<const Tensor> inputs,
                         const CallContext& context, std::vector<Tensor>* outputs) {
-  return RunIn(0, model, inputs, context, outputs);
+  return RunIn(0, model, inputs, context, wait_, outputs);
 }
 
 Status DeviceState::RunIn(size_t slot, DeviceModel& model, std::span<const Tensor> inputs,
-                          const CallContext& context, std::vector<Tensor>* outputs) {
+                          const CallContext& context, const WaitFor& wait,
+                          std::vector<Tensor>* outputs) {
   Flight flight;
   PIPESERVE_RETURN_IF_ERROR(Begin(model, inputs, context, slot, &flight));
-  const Status done = streams_.Synchronize(wait_);
+  const Status done = streams_.Synchronize(wait);
   return End(std::move(flight), {done}, context, outputs);
 }
 
@@ -82,8 +85,7 @@ Status DeviceState::Begin(DeviceModel& model, std::span<const Tensor> inputs,
   if (enqueued.ok()) return OkStatus();
   // What has been enqueued works on memory that the next call writes to.
   (void)streams_.Synchronize(wait_);
-  flight->program->Forget();
-  *flight = {};  // Here, on the device's thread.
+  Drop(std::exchange(*flight, {}));
   return enqueued;
 }
 
@@ -94,11 +96,11 @@ Event::Waited DeviceState::Wait(const Flight& flight) const {
 
 Status DeviceState::End(Flight flight, const Event::Waited& waited, const CallContext& context,
                         std::vector<Tensor>* outputs) {
-  device_->Note(waited.health);
+  (void)device_->Note(waited.health, waited.status);
   if (!waited.status.ok()) {
     // The wait itself may have failed, and the slot is used again.
     if (streams_.apart() && CheckHealth().ok()) (void)streams_.Synchronize(wait_);
-    flight.program->Forget();
+    Drop(std::move(flight));
     return waited.status;
   }
   if (context.outputs_wanted) {
@@ -117,6 +119,11 @@ void DeviceState::Keep(const Program::Call& call, const CallContext& context) {
   }
 }
 
+void DeviceState::Drop(Flight flight) {
+  flight.program->Forget();
+  if (!CheckHealth().ok()) given_up_.push_back(std::move(flight));
+}
+
 void DeviceState::LeaveGroup() {
   ++epoch_;
   // Else work that was given up may use them; they go with the device.
@@ -126,7 +133,7 @@ void DeviceState::LeaveGroup() {
   link_.reset();
 }
 
-Status DeviceState::JoinGroup(std::shared_ptr<GroupLink> link) {
+Status DeviceState::JoinGroup(std::shared_ptr<GroupLink> link, Deadline deadline) {
   LeaveGroup();
   PIPESERVE_RETURN_IF_ERROR(CheckHealth());
   link_ = std::move(link);
@@ -134,20 +141,26 @@ Status DeviceState::JoinGroup(std::shared_ptr<GroupLink> link) {
   std::set<std::vector<int32_t>> groups;
   for (const auto& model : models_) groups.merge(model->groups());
   for (const std::vector<int32_t>& ranks : groups) {
-    const Deadline deadline = Deadline::After(wait_.limit);
+    // HCCL takes a table once: its group has the same name every time, and no epoch.
+    const std::string rank_table = ranks.empty() ? std::exchange(rank_table_, {}) : "";
     PIPESERVE_ASSIGN_OR_RETURN(HcclGroup group,
-                               ascend::JoinGroup(*device_, *link_, ranks, deadline));
+                               ascend::JoinGroup(*device_, *link_, ranks, rank_table, deadline));
     collectives_.Add(ranks, std::move(group));
+  }
+  // Others may still be joining their groups.
+  WaitFor wait = wait_;
+  if (!deadline.is_infinite()) {
+    wait.limit = std::chrono::ceil<std::chrono::milliseconds>(deadline.Remaining());
   }
   for (const auto& model : models_) {
     // Once on every rank, however many slots each has.
-    if (!model->groups().empty()) PIPESERVE_RETURN_IF_ERROR(WarmUp(*model, 1));
+    if (!model->groups().empty()) PIPESERVE_RETURN_IF_ERROR(WarmUp(*model, 1, wait));
   }
   return OkStatus();
 }
 
 // In the first `slots` of them.
-Status DeviceState::WarmUp(DeviceModel& model, size_t slots) {
+Status DeviceState::WarmUp(DeviceModel& model, size_t slots, const WaitFor& wait) {
   if (!model.is_static()) return OkStatus();
   std::vector<Tensor> inputs, outputs;
   for (const TensorInfo& info : model.signature().inputs) {
@@ -155,7 +168,7 @@ Status DeviceState::WarmUp(DeviceModel& model, size_t slots) {
     std::memset(inputs.back().mutable_data(), 0, inputs.back().byte_size());
   }
   for (size_t slot = 0; slot < slots; ++slot) {
-    PIPESERVE_RETURN_IF_ERROR(RunIn(slot, model, inputs, {}, &outputs));
+    PIPESERVE_RETURN_IF_ERROR(RunIn(slot, model, inputs, {}, wait, &outputs));
   }
   return OkStatus();
 }

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "executor/ascend/device_model.h"
@@ -20,6 +22,7 @@ struct DeviceStateOptions {
   std::chrono::milliseconds call_limit{30'000};
   size_t slots = 1;  // Calls at a time. With more than one, copies overlap with computing.
   size_t kept_bytes = 0;
+  std::string rank_table;  // The first group of all ranks is made by it, if all ranks have one.
 };
 
 class DeviceState {
@@ -57,7 +60,10 @@ class DeviceState {
 
   void LeaveGroup();
   // Also runs, once, every model that meets others: the first time takes long.
-  Status JoinGroup(std::shared_ptr<GroupLink> link);
+  Status JoinGroup(std::shared_ptr<GroupLink> link, Deadline deadline);
+
+  // Errors: kUnavailable (the device has failed, and by what).
+  Status CheckHealth() const;
 
  private:
   DeviceState(std::unique_ptr<Device> device, const DeviceStateOptions& options,
@@ -66,14 +72,15 @@ class DeviceState {
         device_(std::move(device)),
         wait_{options.call_limit, nullptr},
         workspace_(*device_, streams_.compute(), wait_),
-        kept_(*device_, options.kept_bytes) {}
+        kept_(*device_, options.kept_bytes),
+        rank_table_(options.rank_table) {}
 
   Status Load(size_t slots);
-  Status CheckHealth() const;
-  Status WarmUp(DeviceModel& model, size_t slots);
+  Status WarmUp(DeviceModel& model, size_t slots, const WaitFor& wait);
   Status RunIn(size_t slot, DeviceModel& model, std::span<const Tensor> inputs,
-               const CallContext& context, std::vector<Tensor>* outputs);
+               const CallContext& context, const WaitFor& wait, std::vector<Tensor>* outputs);
   void Keep(const Program::Call& call, const CallContext& context);
+  void Drop(Flight flight);
 
   const DeviceModels models_;
   const std::unique_ptr<Device> device_;
@@ -82,9 +89,11 @@ class DeviceState {
   Workspace workspace_;
   std::vector<Streams::Events> events_;  // Of each slot.
   KeptValues kept_;
+  std::vector<Flight> given_up_;  // May still run, and use what they have.
   uint64_t epoch_ = 0;
   std::shared_ptr<GroupLink> link_;  // Of the epoch; null outside of one.
   Collectives collectives_;
+  std::string rank_table_;  // Empty: none, or it has been used.
 };
 
 }  // namespace pipeserve::ascend

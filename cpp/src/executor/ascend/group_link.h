@@ -1,8 +1,10 @@
 // How ranks on devices find each other, and hear that the epoch is over.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -41,10 +43,15 @@ class GroupLink final : public Communicator {
   CancelToken given_up_;
 };
 
-// Joins the group of `ranks` (none: all), of which the first makes what the others find it by. All
-// members at once, and all groups that two ranks share in the same order.
+// Joins the group of `ranks` (none: all): by the file `rank_table`, when all members have one, else
+// by what the first of them makes. All members at once, and all groups that two ranks share in the
+// same order. Past `deadline` none begins to wait any more; HCCL has limits of its own.
 // Errors: those of the link and of HCCL.
 Result<HcclGroup> JoinGroup(Device& device, Communicator& link, std::span<const int32_t> ranks,
-                            Deadline deadline);
+                            const std::string& rank_table, Deadline deadline);
+
+// How long joining all groups may take, by the value of $HCCL_CONNECT_TIMEOUT, null without: HCCL
+// waits so many seconds for a rank, and 20 more, and the first collectives connect once more.
+std::chrono::seconds JoinLimit(const char* connect_timeout);
 
 }  // namespace pipeserve::ascend

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <span>
@@ -94,7 +95,15 @@ class Opener {
     return nullptr;
   }
 
-  // What became of the libraries of `group`.
+  // Whether any library of `group` could be opened.
+  bool HasOpened(const Group& group) const {
+    return std::any_of(opened_.begin(), opened_.end(), [&](const Opened& each) {
+      return each.handle != nullptr && std::find(group.libraries.begin(), group.libraries.end(),
+                                                 each.name) != group.libraries.end();
+    });
+  }
+
+  // What became of the libraries of `group`, apart by "; ".
   std::string Describe(const Group& group) const {
     std::vector<std::string> lines;
     for (const char* library : group.libraries) {
@@ -155,8 +164,10 @@ Result<std::shared_ptr<const Library>> Library::Load(const LibraryOptions& optio
       continue;
     }
     if (entry.since == 0 && group.need != Need::kByGraphs) {
-      return FailedPrecondition(
-          StrCat("Ascend's runtime has no function ", entry.name, ": ", opener.Describe(group)));
+      const std::string what = opener.HasOpened(group)
+                                   ? StrCat("Ascend's runtime has no function ", entry.name)
+                                   : "Ascend's runtime cannot be loaded";
+      return FailedPrecondition(StrCat(what, ": ", opener.Describe(group)));
     }
     library->missing_.push_back(entry.name);
   }

@@ -22,7 +22,7 @@ struct LibraryOptions {
 class Library {
  public:
   // Errors: kFailedPrecondition (a library, or a function that every supported release has, is not
-  // there; the message says where it was looked for and what the loader said).
+  // there; the message says where it was looked for and what the loader said, apart by "; ").
   static Result<std::shared_ptr<const Library>> Load(const LibraryOptions& options);
 
   const abi::Functions& functions() const { return functions_; }

@@ -13,6 +13,18 @@ Result<Precision> ParsePrecision(std::string_view name) {
   return InvalidArgument(StrCat("precision is ", name, ", it must be strict, hf32 or fp16"));
 }
 
+const char* PrecisionName(Precision precision) {
+  switch (precision) {
+    case Precision::kStrict:
+      return "strict";
+    case Precision::kHf32:
+      return "hf32";
+    case Precision::kFloat16:
+      return "fp16";
+  }
+  return "";
+}
+
 Product::Product(std::string soc) : soc_(std::move(soc)), family_(FamilyOf(soc_)) {}
 
 Product::Family Product::FamilyOf(std::string_view soc) {

@@ -18,6 +18,7 @@ enum class Precision {
 
 // "strict", "hf32", "fp16". Errors: kInvalidArgument.
 Result<Precision> ParsePrecision(std::string_view name);
+const char* PrecisionName(Precision precision);
 
 // By the tables of the operators' manuals. One that is not known is taken for one that can do all,
 // and tells by itself what it cannot.

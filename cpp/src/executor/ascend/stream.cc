@@ -100,8 +100,7 @@ Status Stream::Synchronize(const WaitFor& wait) {
       return device_->Check("aclrtSynchronizeStreamWithTimeout", code);
     }
     if (wait.given_up == nullptr || !wait.given_up->raised()) continue;
-    device_->Suspect();
-    return Unavailable(kGroupEnded);
+    return device_->Suspect(Unavailable(kGroupEnded));
   }
 }
 

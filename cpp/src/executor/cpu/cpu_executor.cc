@@ -131,10 +131,11 @@ int64_t CpuExecutor::copied_inputs() const {
 
 void CpuExecutor::LeaveGroup() { impl_->turn_.Set(nullptr); }
 
-Result<std::shared_ptr<Communicator>> CpuExecutor::JoinGroup(
-    std::shared_ptr<Communicator> communicator) {
+Status CpuExecutor::JoinGroup(std::shared_ptr<Communicator> communicator, Deadline /*deadline*/,
+                              const AnnounceCommunicator& announce) {
   impl_->turn_.Set(communicator);
-  return communicator;
+  announce(std::move(communicator));
+  return OkStatus();
 }
 
 }  // namespace pipeserve

@@ -43,8 +43,8 @@ class CpuExecutor final : public RankExecutor {
 
   void LeaveGroup() override;
   // Never fails.
-  Result<std::shared_ptr<Communicator>> JoinGroup(
-      std::shared_ptr<Communicator> communicator) override;
+  Status JoinGroup(std::shared_ptr<Communicator> communicator, Deadline deadline,
+                   const AnnounceCommunicator& announce) override;
 
  private:
   class Impl;

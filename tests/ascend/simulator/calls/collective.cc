@@ -134,16 +134,19 @@ Met Exchange(Core& core, const Collective& work, size_t begin, size_t bytes, Loc
   return agree ? met : Met::kFailed;
 }
 
-void ComeLateOrDie(Core& core, const Collective& work, Lock& lock) {
+void ComeLateOrNever(Core& core, const Collective& work, Lock& lock) {
   if (core.settings.die_at != 0 && work.signature.sequence == core.settings.die_at) {
     std::_Exit(EXIT_FAILURE);
+  }
+  if (core.settings.hang_at != 0 && work.signature.sequence == core.settings.hang_at) {
+    core.changed.wait(lock, [&] { return work.stream->is_abandoned(); });
   }
   const std::chrono::milliseconds delay(core.settings.slow_ms);
   core.changed.wait_for(lock, delay, [&] { return work.stream->is_abandoned(); });
 }
 
 int32_t Run(Core& core, const Collective& work, Lock& lock) {
-  ComeLateOrDie(core, work, lock);
+  ComeLateOrNever(core, work, lock);
   if (work.comm->failed) return codes::kTaskTimeout;
   if (work.bytes() > 0) {
     CheckWritten(core, work.function, work.send, work.bytes(), work.origin);

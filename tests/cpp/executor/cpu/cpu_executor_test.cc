@@ -93,7 +93,7 @@ TEST(CpuExecutorTest, CollectivesNeedACommunicator) {
   const std::vector<Tensor> inputs = {Tensor::Of<float>({2}, {1, 2})};
   std::vector<Tensor> outputs;
   EXPECT_ERROR((*executor)->Run(0, inputs, {}, &outputs), kUnavailable, "group");
-  ASSERT_OK((*executor)->JoinGroup(MakeLocalCommunicators(2)[0]));
+  ASSERT_OK((*executor)->JoinGroup(MakeLocalCommunicators(2)[0], {}, [](auto) {}));
   const CallContext context{Deadline::After(std::chrono::milliseconds(20)), 1};
   EXPECT_FALSE((*executor)->Run(0, inputs, context, &outputs).ok());  // The peer is gone.
 }

@@ -34,6 +34,21 @@ TEST_F(SimulatorMemoryTest, CopiesGoThereAndBack) {
   ExpectNothingBroken();
 }
 
+TEST_F(SimulatorMemoryTest, CopyThatIsToldSoLeavesAWrongResult) {
+  SimControl("corrupt-task aclrtMemcpyAsync 2");
+  float* const from = NewPinned(2);
+  float* const to = NewPinned(2);
+  from[0] = 1, from[1] = 2;
+  void* const block = NewBlock(8);
+  EXPECT_EQ(CopyAsync(block, from, 8, MemcpyKind::kHostToDevice), 0);
+  Wait();
+  EXPECT_THAT(Download(block, 2), ElementsAre(1, 2));
+  EXPECT_EQ(CopyAsync(to, block, 8, MemcpyKind::kDeviceToHost), 0);
+  Wait();
+  EXPECT_THAT(std::vector<float>(to, to + 2), ElementsAre(1, testing::Ne(2)));
+  ExpectNothingBroken();
+}
+
 TEST_F(SimulatorMemoryTest, BlocksAreAlignedTo64AndNoBetter) {
   const auto address = reinterpret_cast<uintptr_t>(NewBlock(1));
   EXPECT_EQ(address % 128, 64U);
