@@ -259,6 +259,7 @@ def _add_agent(commands: Any) -> None:
         help="of one agent within ten minutes; -1 is no limit (default: %(default)s)",
     )
     _add_heartbeat(parser)
+    parser.add_argument(
         "--hccl",
         choices=_checks.HCCL_WAYS,
         default="root-info",
