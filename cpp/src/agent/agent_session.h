@@ -21,7 +21,7 @@ struct AgentSessionOptions {
   Executor* executor = nullptr;    // Outlives the session.
   // Runs the calls instead, several at a time; null: the executor does, one after the other.
   CallPipeline* pipeline = nullptr;
-  DeviceTraits device = {};        // The executor's.
+  DeviceTraits device = {};  // The executor's.
 
   // Connects the ranks of an epoch and gives the executor its communicator. Called on the thread
   // that runs the calls; interrupted when the epoch is over before that, as is what it announces.
