@@ -27,6 +27,7 @@ Runs one rank of a distributed servable until its server or its launcher is gone
   --device-id N        this agent's device (default: $DEVICE_ID, else 0)
   --precision HOW      of float32 MatMul on Ascend: strict (default), hf32 or fp16
   --deterministic      the same bits for the same inputs on Ascend, at the price of speed
+  --overlap            copies to and from Ascend overlap with computing, with twice the memory
   --rank-table FILE    what HCCL makes the first group of all ranks by (default: root information)
   --model FILE         a model file; the n-th one is subgraph n; on Ascend also a compiled one, .om
   --group-config FILE  the rank's communication groups
@@ -58,6 +59,7 @@ enum Flag : int {
   kDeviceId,
   kPrecision,
   kDeterministic,
+  kOverlap,
   kRankTable,
   kModel,
   kGroupConfig,
@@ -82,6 +84,7 @@ constexpr option kOptions[] = {
     {"device-id", required_argument, nullptr, kDeviceId},
     {"precision", required_argument, nullptr, kPrecision},
     {"deterministic", no_argument, nullptr, kDeterministic},
+    {"overlap", no_argument, nullptr, kOverlap},
     {"rank-table", required_argument, nullptr, kRankTable},
     {"model", required_argument, nullptr, kModel},
     {"group-config", required_argument, nullptr, kGroupConfig},
@@ -162,6 +165,9 @@ Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
       return ParseName("--precision", value, &ascend::ParsePrecision, &flags->precision);
     case kDeterministic:
       flags->deterministic = true;
+      return OkStatus();
+    case kOverlap:
+      flags->overlap = true;
       return OkStatus();
     case kRankTable:
       flags->rank_table = value;

@@ -21,6 +21,7 @@ struct AgentFlags {
   int device_id = 0;
   ascend::Precision precision = ascend::Precision::kStrict;
   bool deterministic = false;
+  bool overlap = false;
   std::string rank_table;           // Empty: ranks on Ascend find each other without one.
   std::vector<std::string> models;  // Indexed by subgraph.
   std::string group_config;         // Empty: none.

@@ -131,6 +131,7 @@ Result<std::unique_ptr<RankExecutor>> LoadExecutor(const AgentFlags& flags) {
   executor.rank_size = flags.rank_size;
   executor.ascend.device = {flags.device_id, flags.deterministic};
   executor.ascend.precision = flags.precision;
+  executor.ascend.overlap = flags.overlap;
   executor.ascend.rank_table = flags.rank_table;
   return MakeRankExecutor(std::move(models), executor);
 }
@@ -193,6 +194,7 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line, in
                         .rank = flags.rank,
                         .peer_address = listener.address(),
                         .executor = executor.get(),
+                        .pipeline = executor->pipeline(),
                         .device = executor->traits(),
                         .join_peers = join_peers,
                         .device_health = [&] { return executor->Health(); },

@@ -258,6 +258,11 @@ def _add_agent(commands: Any) -> None:
         "--deterministic", action="store_true", help="the same bits for the same inputs on Ascend"
     )
     parser.add_argument(
+        "--overlap",
+        action="store_true",
+        help="copies to and from Ascend overlap with computing, with twice the memory",
+    )
+    parser.add_argument(
         "--on-agent-failure",
         choices=_checks.AGENT_FAILURES,
         default="restart",
@@ -297,6 +302,7 @@ def _agent(args: argparse.Namespace) -> None:
         device=args.device,
         precision=args.precision,
         deterministic=args.deterministic,
+        overlap=args.overlap,
         on_agent_failure=args.on_agent_failure,
         max_restarts=None if args.max_restarts < 0 else args.max_restarts,
         heartbeat_in_seconds=args.heartbeat,

@@ -47,6 +47,7 @@ class Request:
     device: str
     precision: str
     deterministic: bool
+    overlap: bool
     on_agent_failure: str
     max_restarts: int | None
     heartbeat: float
@@ -185,6 +186,8 @@ def _commands(
         command += ["--device", request.device, "--precision", request.precision]
         if request.deterministic:
             command += ["--deterministic"]
+        if request.overlap:
+            command += ["--overlap"]
         if rank_table is not None:
             command += ["--rank-table", rank_table]
         commands[rank] = command

@@ -33,6 +33,7 @@ Status AgentConnection::Serve(const std::string& token, const std::function<void
   const Timer::Entry watch = WatchUntil(Deadline::After(options_.stuck_limit),
                                         "what runs on the device has not ended with its epoch");
   worker.join();
+  answers_.reset();  // Once it has answered what has begun.
   return FromGrpcStatus(stream_->Finish());
 }
 
@@ -104,7 +105,7 @@ bool AgentConnection::WorkOnShared() {
     return false;
   }
   if (call->has_value()) {
-    RunPosted(**call);
+    RunPosted(**std::move(call));
   } else {
     calls_->WaitWhile(seen);
   }
@@ -124,6 +125,7 @@ void AgentConnection::Handle(const Item& item) {
 }
 
 void AgentConnection::WriteGoodbye(const std::string& reason) {
+  if (answers_ != nullptr) answers_->Drain();  // Only one thread writes, and this comes last.
   proto::AgentMessage goodbye;
   goodbye.mutable_goodbye()->set_reason(reason);
   stream_->Write(goodbye);
@@ -132,8 +134,9 @@ void AgentConnection::WriteGoodbye(const std::string& reason) {
 }
 
 void AgentConnection::SayGoodbyeIfLost() {
-  if (options_.device_health) device_health_ = options_.device_health();
-  if (!device_health_.ok()) WriteGoodbye(std::string(device_health_.message()));
+  if (!options_.device_health || !device_health_.ok()) return;
+  device_health_ = options_.device_health();
+  if (!device_health_.ok()) SayGoodbye(device_health_.message());
 }
 
 Timer::Entry AgentConnection::WatchUntil(Deadline deadline, const char* what) {
@@ -174,17 +177,79 @@ Status AgentConnection::AcceptMemory(uint64_t epoch, const WaitLimit& limit) {
   return OkStatus();
 }
 
-void AgentConnection::RunPosted(const ShmCalls::Call& call) {
-  next_sequence_ = call.sequence + 1;
+void AgentConnection::RunPosted(ShmCalls::Call posted) {
+  Call call;
+  call.posted = std::move(posted);
+  call.wants_outputs = !call.posted.outputs.empty();
+  Execute(std::move(call));
+}
+
+void AgentConnection::RunCall(const proto::RunCall& message) {
+  Call call;
+  call.over_stream = true;
+  call.wants_outputs = message.wants_outputs();
+  call.posted.sequence = message.sequence();
+  call.posted.epoch = message.epoch();
+  call.posted.graph = message.graph();
+  Result<std::vector<Tensor>> inputs = TensorsFromProto(message.inputs());
+  call.unreadable = inputs.status();
+  if (inputs.ok()) call.posted.inputs = *std::move(inputs);
+  Execute(std::move(call));
+}
+
+void AgentConnection::Execute(Call call) {
+  next_sequence_ = call.posted.sequence + 1;
+  if (answers_ != nullptr) return Begin(std::make_shared<const Call>(std::move(call)));
   std::vector<Tensor> outputs;
-  Status status = CheckEpoch(call.epoch);
+  Status status = CheckCall(call);
   if (status.ok()) {
-    CallContext context;
-    context.places = call.outputs;
-    context.outputs_wanted = !call.outputs.empty();
-    status = options_.executor->Run(call.graph, call.inputs, context, &outputs);
+    status =
+        options_.executor->Run(call.posted.graph, call.posted.inputs, ContextOf(call), &outputs);
   }
+  Answer(call, status, outputs);
+}
+
+void AgentConnection::Begin(std::shared_ptr<const Call> call) {
+  Status status = CheckCall(*call);
+  std::shared_ptr<CallPipeline::Call> begun;
+  if (status.ok()) {
+    auto result =
+        options_.pipeline->Begin(call->posted.graph, call->posted.inputs, ContextOf(*call));
+    status = result.status();
+    if (result.ok()) begun = *std::move(result);
+  }
+  answers_->Add([this, call = std::move(call), begun = std::move(begun), status] {
+    std::vector<Tensor> outputs;
+    Answer(*call, begun == nullptr ? status : begun->Finish(&outputs), outputs);
+  });
+}
+
+Status AgentConnection::CheckCall(const Call& call) const {
+  if (call.posted.epoch == epoch_) return call.unreadable;
+  return Aborted(StrCat("the call belongs to epoch ", call.posted.epoch, ", not to ", epoch_));
+}
+
+CallContext AgentConnection::ContextOf(const Call& call) {
+  CallContext context;
+  context.places = call.posted.outputs;
+  context.outputs_wanted = call.wants_outputs;
+  context.input_serials = call.posted.input_serials;
+  context.output_serials = call.posted.output_serials;
+  return context;
+}
+
+void AgentConnection::Answer(const Call& call, const Status& status,
+                             const std::vector<Tensor>& outputs) {
   if (LeavesPeersWaiting(status.code())) LeavePeers(status);
+  if (call.over_stream) {
+    AnswerOverStream(call, status, outputs);
+  } else {
+    AnswerPosted(call.posted, status, outputs);
+  }
+}
+
+void AgentConnection::AnswerPosted(const ShmCalls::Call& call, const Status& status,
+                                   const std::vector<Tensor>& outputs) {
   calls_->Answer(call, status, outputs);
   if (!LeavesPeersWaiting(status.code())) return;
   proto::AgentMessage message;
@@ -197,35 +262,19 @@ void AgentConnection::RunPosted(const ShmCalls::Call& call) {
   SayGoodbyeIfLost();
 }
 
-void AgentConnection::RunCall(const proto::RunCall& call) {
-  next_sequence_ = call.sequence() + 1;
-  std::vector<Tensor> outputs;
-  const Status status = Execute(call, &outputs);
-  if (LeavesPeersWaiting(status.code())) LeavePeers(status);
+void AgentConnection::AnswerOverStream(const Call& call, const Status& status,
+                                       const std::vector<Tensor>& outputs) {
   proto::AgentMessage answer;
   proto::CallDone* done = answer.mutable_call_done();
-  done->set_sequence(call.sequence());
-  done->set_epoch(call.epoch());
+  done->set_sequence(call.posted.sequence);
+  done->set_epoch(call.posted.epoch);
   done->set_code(static_cast<int>(status.code()));
   done->set_message(status.message());
-  if (status.ok() && call.wants_outputs()) {
+  if (status.ok() && call.wants_outputs) {
     for (const Tensor& output : outputs) TensorToProto(output, done->add_outputs());
   }
   stream_->Write(answer);
   if (LeavesPeersWaiting(status.code())) SayGoodbyeIfLost();
-}
-
-Status AgentConnection::Execute(const proto::RunCall& call, std::vector<Tensor>* outputs) {
-  PIPESERVE_RETURN_IF_ERROR(CheckEpoch(call.epoch()));
-  PIPESERVE_ASSIGN_OR_RETURN(const std::vector<Tensor> inputs, TensorsFromProto(call.inputs()));
-  CallContext context;
-  context.outputs_wanted = call.wants_outputs();
-  return options_.executor->Run(call.graph(), inputs, context, outputs);
-}
-
-Status AgentConnection::CheckEpoch(uint64_t epoch) const {
-  if (epoch == epoch_) return OkStatus();
-  return Aborted(StrCat("the call belongs to epoch ", epoch, ", not to ", epoch_));
 }
 
 void AgentConnection::SetCommunicator(std::shared_ptr<Communicator> communicator) {

@@ -13,6 +13,7 @@
 
 #include "agent.grpc.pb.h"
 #include "agent/agent_session.h"
+#include "agent/answer_thread.h"
 #include "agent/shm_calls.h"
 #include "base/bounded_queue.h"
 #include "base/mutex.h"
@@ -22,13 +23,17 @@
 namespace pipeserve {
 
 // A stream, which lives for one epoch: the thread that made it reads, a second one runs what came,
-// in order, and is the only one that writes.
+// in order, and is the only one that writes. Where calls overlap it only begins them, a third one
+// waits for their ends and answers; the second then writes before the first call, and when nothing
+// is left to be answered.
 class AgentConnection {
  public:
   // `listener` may be null: no shared memory is taken. All outlive this.
   AgentConnection(const AgentSessionOptions& options, const UnixListener* listener,
                   proto::AgentHub::Stub& stub, Timer& timer)
-      : options_(options), listener_(listener), timer_(timer), stream_(stub.Connect(&context_)) {}
+      : options_(options), listener_(listener), timer_(timer), stream_(stub.Connect(&context_)) {
+    if (options_.pipeline != nullptr) answers_ = std::make_unique<AnswerThread>();
+  }
 
   // Returns when the stream has ended, and with it the epoch. `on_accepted` runs at the server's
   // first message.
@@ -46,6 +51,14 @@ class AgentConnection {
 
   // The server never has more calls in flight than requests that run at once.
   static constexpr size_t kQueuedMessages = 1024;
+
+  // As it came, one way or the other.
+  struct Call {
+    ShmCalls::Call posted;  // Over the stream: with no places for outputs.
+    bool over_stream = false;
+    bool wants_outputs = false;
+    Status unreadable = {};  // What its message could not be read with.
+  };
 
   struct Item {
     std::optional<proto::ServerMessage> message;  // None: say goodbye.
@@ -72,14 +85,23 @@ class AgentConnection {
   // Tells that the thread is stuck with `what`, unless the entry goes before that.
   [[nodiscard]] Timer::Entry WatchUntil(Deadline deadline, const char* what);
   void WriteGoodbye(const std::string& reason);
+  // After a failure has been told. Other calls are answered before the goodbye.
   void SayGoodbyeIfLost();
   Status AcceptMemory(uint64_t epoch, const WaitLimit& limit) EXCLUDES(mutex_);
-  void RunPosted(const ShmCalls::Call& call);
-  void RunCall(const proto::RunCall& call);
-  // Without a deadline: a rank that gave up by its own clock would leave its peers waiting. Only
-  // the server ends a call early, by ending the epoch on all ranks.
-  Status Execute(const proto::RunCall& call, std::vector<Tensor>* outputs);
-  Status CheckEpoch(uint64_t epoch) const;
+  // Calls run without a deadline: a rank that gave up by its own clock would leave its peers
+  // waiting. Only the server ends a call early, by ending the epoch on all ranks.
+  void RunPosted(ShmCalls::Call posted);
+  void RunCall(const proto::RunCall& message);
+  // Runs and answers it, or begins it and leaves the rest to the third thread.
+  void Execute(Call call);
+  void Begin(std::shared_ptr<const Call> call);
+  Status CheckCall(const Call& call) const;
+  static CallContext ContextOf(const Call& call);
+
+  void Answer(const Call& call, const Status& status, const std::vector<Tensor>& outputs);
+  void AnswerPosted(const ShmCalls::Call& call, const Status& status,
+                    const std::vector<Tensor>& outputs);
+  void AnswerOverStream(const Call& call, const Status& status, const std::vector<Tensor>& outputs);
 
   // A communicator that comes after the end is aborted at once.
   void SetCommunicator(std::shared_ptr<Communicator> communicator) EXCLUDES(mutex_);
@@ -95,13 +117,16 @@ class AgentConnection {
   std::atomic<bool> ended_ = false;
   std::atomic<bool> told_to_exit_ = false;
 
+  std::unique_ptr<AnswerThread> answers_;  // Null when calls do not overlap.
+
   // Of the working thread.
   uint64_t epoch_ = 0;
   std::shared_ptr<ShmCalls> calls_;  // Null: all calls come over the stream.
   uint64_t next_sequence_ = 0;       // 0 before the first call.
   std::optional<Item> held_;         // From the stream, not due yet.
   bool said_goodbye_ = false;
-  Status device_health_;
+
+  Status device_health_;  // Of the thread that answers; before the first call, of the working one.
 
   Interrupt epoch_over_;
   Mutex mutex_;

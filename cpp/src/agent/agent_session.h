@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/interrupt.h"
+#include "executor/call_pipeline.h"
 #include "executor/rank_executor.h"
 
 namespace pipeserve {
@@ -18,7 +19,9 @@ struct AgentSessionOptions {
   std::string peer_address;        // Where the other ranks reach this one.
   bool take_shared_memory = true;  // When the server is on this host.
   Executor* executor = nullptr;    // Outlives the session.
-  DeviceTraits device = {};        // The executor's.
+  // Runs the calls instead, several at a time; null: the executor does, one after the other.
+  CallPipeline* pipeline = nullptr;
+  DeviceTraits device = {};  // The executor's.
 
   // Connects the ranks of an epoch and gives the executor its communicator. Called on the thread
   // that runs the calls; interrupted when the epoch is over before that, as is what it announces.
@@ -26,8 +29,8 @@ struct AgentSessionOptions {
                        const AnnounceCommunicator& announce)>
       join_peers;
 
-  // Asked after a call or a join has failed, on the same thread: not OK once the executor can do
-  // nothing any more, which ends the session. Null: it always can.
+  // Asked after a call or a join has failed, on the thread that has told so: not OK once the
+  // executor can do nothing any more, which ends the session. Null: it always can.
   std::function<Status()> device_health = {};
   // Told when a join, or what the executor does as an epoch ends, has not ended stuck_limit after
   // it had to. Nothing can interrupt that, so this ends the process. Null: it is waited for.

@@ -49,6 +49,7 @@ struct RankCall {
   uint64_t epoch = 0;
   GraphId graph = 0;
   bool wants_outputs = false;
+  bool keeps_outputs = false;    // For later calls to take.
   CallInputs* inputs = nullptr;  // Valid inside Send(); null when this rank takes none.
 };
 

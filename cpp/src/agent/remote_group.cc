@@ -25,12 +25,14 @@ bool KeepsRanksInStep(StatusCode code) {
 
 // Immutable once it is sent, but for what mutex_ guards.
 struct RemoteGroup::Call {
-  Call(GraphId called, std::span<const Tensor> tensors) : graph(called), inputs(tensors) {}
+  Call(GraphId called, std::span<const Tensor> tensors, bool keeps)
+      : graph(called), inputs(tensors), keeps_outputs(keeps) {}
 
   uint64_t sequence = 0;
   uint64_t epoch = 0;
   const GraphId graph;
   CallInputs inputs;
+  const bool keeps_outputs;
   Deadline deadline;  // Of the ranks, not of the request.
   LanesPtr lanes;
   // Guarded by mutex_:
@@ -153,7 +155,7 @@ void RemoteGroup::WakeAll() {
 Result<std::shared_ptr<RemoteGroup::Call>> RemoteGroup::Submit(GraphId graph,
                                                                std::span<const Tensor> inputs,
                                                                const CallContext& context) {
-  auto call = std::make_shared<Call>(graph, inputs);
+  auto call = std::make_shared<Call>(graph, inputs, context.keeps_outputs);
   PIPESERVE_RETURN_IF_ERROR(TakeTurn(graph, context));
   const Turn turn(this);
   PIPESERVE_RETURN_IF_ERROR(AwaitRoom(call.get(), context));
@@ -221,6 +223,7 @@ void RemoteGroup::Send(Call* call) {
                                 .epoch = call->epoch,
                                 .graph = call->graph,
                                 .wants_outputs = rank + 1 == call->lanes->size(),
+                                .keeps_outputs = call->keeps_outputs,
                                 .inputs = takes_inputs ? &call->inputs : nullptr});
   }
 }

@@ -12,6 +12,9 @@ struct ShmBlock {
   uint32_t reserved = 0;
   uint64_t offset = 0;
   uint64_t bytes = 0;
+  // Stands for the bytes, once they are written: another block there has another one, as have
+  // bytes that may have been changed since. 0: nobody will know them again.
+  uint64_t serial = 0;
 };
 
 }  // namespace pipeserve

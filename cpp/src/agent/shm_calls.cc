@@ -67,14 +67,18 @@ Result<std::optional<ShmCalls::Call>> ShmCalls::Find(uint64_t sequence) {
             .epoch = posted.epoch,
             .graph = posted.graph,
             .inputs = {},
-            .outputs = {}};
+            .outputs = {},
+            .input_serials = {},
+            .output_serials = {}};
   for (uint32_t i = 0; i < input_count; ++i) {
     PIPESERVE_ASSIGN_OR_RETURN(Tensor input, Input(posted.inputs[i], posted.input_blocks[i]));
     call.inputs.push_back(std::move(input));
+    call.input_serials[i] = posted.input_blocks[i].serial;
   }
   for (uint32_t i = 0; i < output_count; ++i) {
     PIPESERVE_ASSIGN_OR_RETURN(Buffer output, Map(posted.output_blocks[i]));
     call.outputs.push_back(std::move(output));
+    call.output_serials[i] = posted.output_blocks[i].serial;
   }
   return std::optional<Call>(std::move(call));
 }

@@ -1,6 +1,8 @@
 // A rank's end of the shared-memory lane: what the server posted, and where answers go.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -13,7 +15,7 @@
 
 namespace pipeserve {
 
-// Of one epoch. One thread takes and answers calls; any thread may Wake() it.
+// Of one epoch. One thread takes calls, one answers them; any thread may Wake() the first.
 class ShmCalls : public std::enable_shared_from_this<ShmCalls> {
  public:
   // A posted call, checked. Inputs lie in shared memory, which they keep mapped.
@@ -23,6 +25,8 @@ class ShmCalls : public std::enable_shared_from_this<ShmCalls> {
     int32_t graph = 0;
     std::vector<Tensor> inputs;
     std::vector<Buffer> outputs;  // To be filled; none when they are not wanted.
+    // Of the inputs and the outputs; see ShmBlock.
+    std::array<uint64_t, kShmTensors> input_serials{}, output_serials{};
   };
 
   // Takes what the server of `epoch` has sent to `listener`. Errors: kDeadlineExceeded, kAborted

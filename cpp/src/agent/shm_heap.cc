@@ -1,11 +1,26 @@
 #include "agent/shm_heap.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "base/str_cat.h"
 
 namespace pipeserve {
+namespace {
+
+// A buffer carries its number as its owner, which whoever wraps it again hands on. The mark tells
+// it from others' owners, which are addresses of a process; an odd one is an array's (bindings).
+constexpr uint64_t kMark = uint64_t{1} << 63;
+
+uint64_t NextSerial() {
+  static std::atomic<uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+void* OwnerOf(uint64_t serial) { return reinterpret_cast<void*>(kMark | serial << 1); }
+
+}  // namespace
 
 Result<std::shared_ptr<ShmHeap>> ShmHeap::Create(const std::string& name, size_t bytes) {
   PIPESERVE_ASSIGN_OR_RETURN(SharedMemory memory, SharedMemory::Create(name, bytes));
@@ -36,8 +51,14 @@ Result<Buffer> ShmHeap::Allocate(size_t bytes) {
     range->bytes -= size;
     if (range->bytes == 0) free_.erase(range);
   }
-  return Buffer::Wrap(memory_.data() + taken.offset, bytes,
-                      [self = shared_from_this(), taken] { self->Free(taken); });
+  return Buffer::Wrap(
+      memory_.data() + taken.offset, bytes,
+      [self = shared_from_this(), taken] { self->Free(taken); }, OwnerOf(NextSerial()));
+}
+
+uint64_t ShmHeap::SerialOf(const Buffer& buffer) {
+  const auto owner = reinterpret_cast<uint64_t>(buffer.owner());
+  return (owner & kMark) == 0 ? 0 : (owner & ~kMark) >> 1;
 }
 
 void ShmHeap::Free(Range range) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,11 @@ class ShmHeap : public std::enable_shared_from_this<ShmHeap> {
   // Free bytes, which the buffer gives back with its last reference; the heap lives as long. Not
   // cleared. Errors: kResourceExhausted (no room for so many in one piece).
   Result<Buffer> Allocate(size_t bytes);
+
+  // The number of a buffer that Allocate() of any heap gave, which no other buffer of this process
+  // ever has; 0 for a part of one, and for somebody else's wrapping of the same bytes, who may
+  // write to them.
+  static uint64_t SerialOf(const Buffer& buffer);
 
   // Where bytes lie that are wholly in here.
   std::optional<size_t> OffsetOf(const void* data, size_t bytes) const;

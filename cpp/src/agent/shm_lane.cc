@@ -63,7 +63,8 @@ bool ShmLane::Post(const RankCall& call, Slot* slot) {
     posted.output_blocks[posted.output_count++] = {
         .area = ShmBlock::kOutputs,
         .offset = *space_->outputs().OffsetOf(buffer->data(), buffer->size()),
-        .bytes = buffer->size()};
+        .bytes = buffer->size(),
+        .serial = call.keeps_outputs ? ShmHeap::SerialOf(*buffer) : 0};
     slot->outputs.push_back(*std::move(buffer));
   }
   return true;

@@ -38,7 +38,8 @@ struct alignas(64) ShmCall {
   uint32_t reserved = 0;
   std::array<ShmTensorHead, kShmTensors> inputs;
   std::array<ShmBlock, kShmTensors> input_blocks;
-  std::array<ShmBlock, kShmTensors> output_blocks;  // To be filled exactly.
+  // To be filled exactly. Only those that a later call may take as inputs have a serial.
+  std::array<ShmBlock, kShmTensors> output_blocks;
 };
 
 // Written by the agent; `sequence` last, then `answered` is rung.

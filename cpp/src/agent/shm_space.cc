@@ -97,7 +97,8 @@ Result<ShmBlock> ShmSpace::Place(const Tensor& tensor, std::vector<Buffer>* kept
   tensor.buffer().Attach(std::make_unique<CopyInArea>(inputs_.get(), copy));
   const ShmBlock block{.area = ShmBlock::kInputs,
                        .offset = *inputs_->OffsetOf(copy.data(), copy.size()),
-                       .bytes = copy.size()};
+                       .bytes = copy.size(),
+                       .serial = ShmHeap::SerialOf(copy)};
   kept->push_back(std::move(copy));
   return block;
 }
@@ -110,7 +111,10 @@ std::optional<ShmBlock> ShmSpace::Find(const Tensor& tensor, std::vector<Buffer>
     const ShmHeap& heap = area == ShmBlock::kInputs ? *inputs_ : *outputs_;
     const std::optional<size_t> offset = heap.OffsetOf(buffer.data(), buffer.size());
     if (!offset.has_value()) continue;
-    const ShmBlock block{.area = area, .offset = *offset, .bytes = buffer.size()};
+    const ShmBlock block{.area = area,
+                         .offset = *offset,
+                         .bytes = buffer.size(),
+                         .serial = ShmHeap::SerialOf(buffer)};
     kept->push_back(std::move(buffer));
     return block;
   }

@@ -32,6 +32,13 @@ struct CallContext {
   // False: nobody reads the outputs, which may be left out. What other ranks need of this one is
   // done all the same.
   bool outputs_wanted = true;
+  // The outputs are kept to become inputs of later calls.
+  bool keeps_outputs = false;
+  // One number for each input, and for each output that comes back as an input, in their order; 0,
+  // or none at all: it has none. A number stands for the same bytes for as long as the executor's
+  // group lasts, so what an executor still has where it computes need not be taken there again.
+  std::span<const uint64_t> input_serials = {};
+  std::span<const uint64_t> output_serials = {};
 
   bool is_cancelled() const { return cancelled != nullptr && cancelled->raised(); }
 };

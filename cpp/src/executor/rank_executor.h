@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/clock.h"
+#include "executor/call_pipeline.h"
 #include "executor/communicator.h"
 #include "executor/device_traits.h"
 #include "executor/executor.h"
@@ -31,8 +32,11 @@ class RankExecutor : public Executor {
   // How long it may take until all ranks have found each other.
   virtual Duration join_limit() const { return std::chrono::seconds(5); }
   // Not OK once the device is lost to this process, with what it was lost by: from then on every
-  // call fails, and only a new process helps. Waits for calls that run.
+  // call fails, and only a new process helps. Waits for Run(), not for calls that have begun.
   virtual Status Health() { return OkStatus(); }
+
+  // Where calls can be begun before earlier ones have ended; null: they cannot. Lives as long.
+  virtual CallPipeline* pipeline() { return nullptr; }
 };
 
 }  // namespace pipeserve

@@ -261,6 +261,7 @@ Result<KeptResults> Servable::Impl::RunAndKeep(const std::string& name,
   PIPESERVE_RETURN_IF_ERROR(arena->status());
   CallContext context = RequestScope::Context();
   context.host_lock = held;
+  context.keeps_outputs = true;
   PIPESERVE_RETURN_IF_ERROR(CheckResidents(residents, *keeping_servable_));
   PIPESERVE_ASSIGN_OR_RETURN(Results results, Call(*method, std::move(instances), context));
   KeptResults kept;

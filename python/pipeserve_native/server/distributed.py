@@ -182,6 +182,7 @@ def startup_agents(
     device: str = "auto",
     precision: str = "strict",
     deterministic: bool = False,
+    overlap: bool = False,
     on_agent_failure: str = "restart",
     max_restarts: int | None = 10,
     heartbeat_in_seconds: float = 1.0,
@@ -214,6 +215,8 @@ def startup_agents(
             and a device are found, else the CPU.
         precision: Of a MatMul of float32 on Ascend: ``"strict"``, ``"hf32"`` or ``"fp16"``.
         deterministic: The same bits for the same inputs on Ascend, at the price of speed.
+        overlap: Whether copies to and from Ascend overlap with computing: two calls are on the
+            device at a time, with twice the memory. No result changes.
         on_agent_failure: "restart" starts an agent again that ended or gives no sign of life, after
             0.1 s, twice as long each time up to 10 s. "stop" ends the others, too, as MindSpore
             Serving does.
@@ -245,6 +248,7 @@ def startup_agents(
     _checks.check_choice("device", device, _checks.DEVICES)
     _checks.check_choice("precision", precision, _checks.PRECISIONS)
     _checks.check_bool("deterministic", deterministic)
+    _checks.check_bool("overlap", overlap)
     _checks.check_choice("on_agent_failure", on_agent_failure, _checks.AGENT_FAILURES)
     if max_restarts is not None:
         _checks.check_int("max_restarts", max_restarts, 0)
@@ -266,6 +270,7 @@ def startup_agents(
             device=device,
             precision=precision,
             deterministic=deterministic,
+            overlap=overlap,
             on_agent_failure=on_agent_failure,
             max_restarts=max_restarts,
             heartbeat=heartbeat_in_seconds,

@@ -1,8 +1,10 @@
 #include "control.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <iterator>
 #include <sstream>
 
 #include "call.h"
@@ -94,6 +96,18 @@ std::string Calls(const Core& core, std::istringstream& words) {
   return std::to_string(core.faults.calls_of(*function));
 }
 
+std::string Copies(const Core& core, std::istringstream& words) {
+  constexpr abi::MemcpyKind kKinds[] = {abi::MemcpyKind::kHostToDevice,
+                                        abi::MemcpyKind::kDeviceToHost,
+                                        abi::MemcpyKind::kDeviceToDevice};
+  constexpr const char* kWays[] = {"to-device", "to-host", "on-device"};
+  std::string way;
+  words >> way;
+  const auto* const found = std::find(std::begin(kWays), std::end(kWays), way);
+  if (found == std::end(kWays)) return Error("copies to-device, to-host or on-device");
+  return std::to_string(core.copies_of(kKinds[found - std::begin(kWays)]));
+}
+
 std::string Counts(const Core& core) {
   std::string text;
   for (int i = 0; i < kFunctionCount; ++i) {
@@ -107,6 +121,7 @@ std::string Counts(const Core& core) {
 std::string Reset(Core& core) {
   core.report.Clear();
   core.faults.Clear();
+  core.copies = {};
   core.ReadSettings();
   LetGo(core);
   return {};
@@ -135,6 +150,7 @@ std::string RunCommand(Core& core, Lock& lock, const std::string& command) {
   if (verb == "violations") return Lines(core.report.lines());
   if (verb == "calls") return Calls(core, words);
   if (verb == "counts") return Counts(core);
+  if (verb == "copies") return Copies(core, words);
   if (verb == "tasks") return std::to_string(core.faults.tasks());
   if (verb == "live") return Lines(core.Live());
   if (verb == "reset") return Reset(core);

@@ -16,6 +16,7 @@
 //   calls                   how many calls there were
 //   calls FUNCTION          of that function
 //   counts                  "FUNCTION COUNT" lines of all functions that were called
+//   copies WAY              how many copies there were: to-device, to-host or on-device
 //   tasks                   how many tasks the streams have begun
 //   live                    what is not destroyed and not freed, a line each
 //   reset                   forgets violations, counts, faults; settings as in the environment

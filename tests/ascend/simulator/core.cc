@@ -60,8 +60,11 @@ void Core::WriteSummary() const {
   }
   const char* const path = std::getenv("PIPESERVE_ASCEND_SIM_SUMMARY");
   if (path == nullptr || *path == '\0') return;
-  AppendLine(path, std::to_string(getpid()) + " finalised after " + std::to_string(faults.calls()) +
-                       " calls and " + std::to_string(faults.tasks()) + " tasks");
+  const auto copies = [this](abi::MemcpyKind kind) { return std::to_string(copies_of(kind)); };
+  AppendLine(path, std::to_string(getpid()) + " copied " + copies(abi::MemcpyKind::kHostToDevice) +
+                       " there and " + copies(abi::MemcpyKind::kDeviceToHost) +
+                       " back, finalised after " + std::to_string(faults.calls()) + " calls and " +
+                       std::to_string(faults.tasks()) + " tasks");
 }
 
 void Core::DropAll(Lock& lock) {

@@ -1,6 +1,7 @@
 // The state of the simulator.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -36,6 +37,7 @@ struct Core {
   DeviceMemory device_memory;
   HostMemory host_memory;
   std::map<uint32_t, std::shared_ptr<Model>> models;
+  std::array<uint64_t, 4> copies{};  // So far, by their kinds.
   uint32_t next_model = 1;
 
   // What the host has waited for. One for all its threads, because how they wait for each other
@@ -56,6 +58,7 @@ struct Core {
   };
   std::map<int32_t, Device> devices;
 
+  uint64_t copies_of(abi::MemcpyKind kind) const { return copies.at(static_cast<size_t>(kind)); }
   void Break(const std::string& rule, const std::string& text);
   // Appends a line to the file that $PIPESERVE_ASCEND_SIM_SUMMARY names, for tests that look at
   // processes from outside: a run that ended as it should has one.

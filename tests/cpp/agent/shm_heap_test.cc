@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <set>
 
 #include "support/matchers.h"
 
@@ -46,6 +47,21 @@ TEST(ShmHeapTest, KnowsWhatLiesInIt) {
   EXPECT_FALSE(heap->OffsetOf(buffer.data() + 1, 8).has_value()) << "not aligned";
   EXPECT_FALSE(heap->OffsetOf(buffer.data(), 1 << 20).has_value()) << "reaches out of it";
   EXPECT_FALSE(heap->OffsetOf(&heap, 8).has_value());
+}
+
+TEST(ShmHeapTest, ABufferHasANumberThatNoOtherEverHas) {
+  const auto heap = *ShmHeap::Create("test", 4096), other = *ShmHeap::Create("test", 4096);
+  std::set<uint64_t> seen = {0};
+  for (int i = 0; i < 3; ++i) {  // At the same place each time.
+    EXPECT_TRUE(seen.insert(ShmHeap::SerialOf(*heap->Allocate(256))).second);
+    EXPECT_TRUE(seen.insert(ShmHeap::SerialOf(*other->Allocate(256))).second);
+  }
+  Buffer buffer = *heap->Allocate(256);
+  const Buffer again = Buffer::Wrap(buffer.mutable_data(), 256, {}, buffer.owner());
+  EXPECT_EQ(ShmHeap::SerialOf(again), ShmHeap::SerialOf(buffer)) << "handed on";
+  EXPECT_EQ(ShmHeap::SerialOf(buffer.Slice(0, 8)), 0u);
+  EXPECT_EQ(ShmHeap::SerialOf(Buffer::Wrap(buffer.mutable_data(), 256, {}, &buffer)), 0u);
+  EXPECT_EQ(ShmHeap::SerialOf(Buffer::Allocate(256)), 0u);
 }
 
 TEST(ShmHeapTest, LivesAsLongAsItsBuffers) {

@@ -171,6 +171,45 @@ TEST_F(ShmLaneTest, InputsAreWrittenOnceForAllRanksAndNeverWhenTheyAreThere) {
   EXPECT_EQ(space_->outputs().free_bytes(), free);
 }
 
+TEST_F(ShmLaneTest, AKeptOutputComesBackUnderItsNumber) {
+  const auto send = [&](uint64_t sequence, const Tensor* input, bool keeps) {
+    CallInputs inputs(std::span(input, input == nullptr ? 0 : 1));
+    lane_->Send({.sequence = sequence,
+                 .epoch = 4,
+                 .graph = 0,
+                 .wants_outputs = true,
+                 .keeps_outputs = keeps,
+                 .inputs = &inputs});
+    return Find(sequence);
+  };
+  const auto answer = [&](const ShmCalls::Call& call) {
+    calls_->Answer(call, OkStatus(), {input_});
+    return lane_->Take(call.sequence).outputs.at(0);
+  };
+  const ShmCalls::Call first = send(1, nullptr, /*keeps=*/true);
+  const uint64_t serial = first.output_serials[0];
+  EXPECT_NE(serial, 0u);
+  {
+    const Tensor kept = answer(first);
+    const ShmCalls::Call second = send(2, &kept, /*keeps=*/false);
+    EXPECT_EQ(second.input_serials[0], serial);
+    EXPECT_EQ(second.output_serials[0], 0u) << "nobody keeps it";
+    (void)answer(second);
+    // As an array that a function may have written to comes.
+    Buffer bytes = kept.buffer();
+    const Tensor array(kept.dtype(), kept.shape(),
+                       Buffer::Wrap(bytes.mutable_data(), bytes.size(), [bytes] {}));
+    const ShmCalls::Call third = send(3, &array, /*keeps=*/false);
+    EXPECT_EQ(third.inputs[0].data_as<float>()[1], 2);
+    EXPECT_EQ(third.input_serials[0], 0u);
+    (void)answer(third);
+  }
+  const ShmCalls::Call again = send(4, nullptr, /*keeps=*/true);
+  EXPECT_EQ(again.outputs[0].data(), first.outputs[0].data()) << "the same place";
+  EXPECT_NE(again.output_serials[0], serial);
+  (void)answer(again);
+}
+
 TEST_F(ShmLaneTest, AnOutputThatWasComputedInItsPlaceIsNotCopied) {
   Send(1, 0, nullptr);
   const ShmCalls::Call call = Find(1);

@@ -7,7 +7,7 @@ import pipeserve_native
 from pipeserve_native import _launcher
 
 
-def command_of_first(threads, rank_table=None):
+def command_of_first(threads, rank_table=None, overlap=False):
     request = _launcher.Request(
         distributed_address="127.0.0.1:6200",
         model_files=[["a.mindir"], ["b.mindir"]],
@@ -22,6 +22,7 @@ def command_of_first(threads, rank_table=None):
         device="auto",
         precision="strict",
         deterministic=False,
+        overlap=overlap,
         on_agent_failure="restart",
         max_restarts=None,
         heartbeat=1.0,
@@ -41,6 +42,11 @@ def test_agents_share_the_cores_among_those_of_this_machine():
 def test_threads_that_are_asked_for_are_handed_on():
     command = command_of_first(3)
     assert command[command.index("--threads") + 1] == "3"
+
+
+def test_overlap_is_asked_for_by_a_flag():
+    assert "--overlap" in command_of_first(None, overlap=True)
+    assert "--overlap" not in command_of_first(None)
 
 
 def test_a_rank_table_is_handed_on():

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <variant>
@@ -23,13 +24,20 @@ struct AscendExecutorOptions {
   std::string rank_table;
   // A call that is not done by then is taken for one that never will be.
   std::chrono::milliseconds call_limit{30'000};
+  // Copies of one call overlap with the computing of another: two calls are on the device at a
+  // time, with twice the memory. Wants ACL 1.8.
+  bool overlap = false;
+  // How much of the device's memory outputs may take that are kept there to be inputs again.
+  size_t kept_bytes = size_t{1} << 30;
 };
 
 // A graph, or the path of a model that was compiled for the device (.om).
 using AscendModel = std::variant<Graph, std::string>;
 
 // Weights stay on the device, as does the memory of every graph; a call copies its inputs there and
-// its outputs back. One call runs at a time, the others wait in order.
+// its outputs back. An input whose number (CallContext::input_serials) says that it is there
+// already, as a kept output or as the input of the call before, is not copied. Calls run one after
+// the other.
 //
 // Graphs meet other ranks through HCCL; the communicator of the host only brings them together.
 //
@@ -55,6 +63,8 @@ class AscendExecutor final : public RankExecutor {
   DeviceTraits traits() const override;
   Duration join_limit() const override;  // By the environment; see JoinLimit().
   Status Health() override;
+  // With AscendExecutorOptions::overlap.
+  CallPipeline* pipeline() override;
 
  private:
   class Impl;

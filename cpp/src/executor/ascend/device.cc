@@ -87,6 +87,12 @@ Status Device::Close() {
   return first;
 }
 
+Status Device::LetWait() const {
+  const abi::AclCode code = acl().aclrtSetCurrentContext(context_);
+  if (code == abi::AclCode::kSuccess) return OkStatus();
+  return AclError("aclrtSetCurrentContext", code, acl().aclGetRecentErrMsg());
+}
+
 Status Device::Note(Health health, Status error) {
   if (health_ == Health::kHealthy && health != Health::kHealthy) lost_by_ = error;
   health_ = Worse(health_, health);

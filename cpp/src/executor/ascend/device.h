@@ -47,8 +47,13 @@ class Device {
   // The first error after which it was not healthy; OK while it is.
   const Status& lost_by() const { return lost_by_; }
 
+  // What `error` says of it, which was found elsewhere than in Check(). Returns `error`.
+  Status Note(Health health, Status error);
   // Work may be left on it that nobody waits for, because of `error`, which is returned.
   Status Suspect(Status error) { return Note(Health::kSuspect, std::move(error)); }
+
+  // Lets another thread wait for events of the device; nothing else may it do. Called there.
+  Status LetWait() const;
 
   // Work may go on for ever: from now on what is on the device stays there until the process ends.
   void Abandon() { abandoned_ = true; }
@@ -63,8 +68,6 @@ class Device {
   explicit Device(std::shared_ptr<const Library> library) : library_(std::move(library)) {}
   Status Start(const DeviceOptions& options);
   Status Initialize();
-  // Returns `error`.
-  Status Note(Health health, Status error);
   Status Take(const DeviceOptions& options);
 
   const std::shared_ptr<const Library> library_;

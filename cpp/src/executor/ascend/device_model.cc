@@ -30,28 +30,31 @@ class GraphModel final : public DeviceModel {
   }
   bool is_static() const override { return graph_.is_static(); }
 
-  Status Load(Device& device, const Collectives& collectives) override {
+  Status Load(Device& device, const Collectives& collectives, size_t slots) override {
     device_ = &device;
     collectives_ = &collectives;
     PIPESERVE_ASSIGN_OR_RETURN(weights_, Weights::Upload(device, graph_.graph()));
-    if (!graph_.is_static()) return OkStatus();
-    PIPESERVE_ASSIGN_OR_RETURN(static_plan_, MakePlan(graph_.infos()));
+    for (size_t i = 0; i < slots; ++i) {
+      slots_.push_back(std::make_unique<Plans>());
+      if (!graph_.is_static()) continue;
+      PIPESERVE_ASSIGN_OR_RETURN(slots_.back()->of_static, MakePlan(graph_.infos()));
+    }
     return OkStatus();
   }
 
   void Unload() override {
-    static_plan_.reset();
-    plans_.Clear();
+    slots_.clear();
     weights_ = Weights();
   }
 
-  Result<std::shared_ptr<Program>> Find(std::span<const Tensor> inputs) override {
-    if (static_plan_ != nullptr) return std::shared_ptr<Program>(static_plan_);
-    std::shared_ptr<Plan> plan = plans_.Find(inputs);
+  Result<std::shared_ptr<Program>> Find(std::span<const Tensor> inputs, size_t slot) override {
+    Plans& plans = *slots_[slot];
+    if (plans.of_static != nullptr) return std::shared_ptr<Program>(plans.of_static);
+    std::shared_ptr<Plan> plan = plans.of_shapes.Find(inputs);
     if (plan == nullptr) {
       PIPESERVE_ASSIGN_OR_RETURN(const std::vector<TensorInfo> infos, graph_.InfosFor(inputs));
       PIPESERVE_ASSIGN_OR_RETURN(plan, MakePlan(infos));
-      plans_.Keep(inputs, plan);
+      plans.of_shapes.Keep(inputs, plan);
     }
     return std::shared_ptr<Program>(std::move(plan));
   }
@@ -66,6 +69,12 @@ class GraphModel final : public DeviceModel {
   }
 
  private:
+  // Of one slot.
+  struct Plans {
+    std::shared_ptr<Plan> of_static;  // Null when a dimension is unknown.
+    PlanCache<Plan> of_shapes;
+  };
+
   Result<std::shared_ptr<Plan>> MakePlan(std::span<const TensorInfo> infos) {
     PIPESERVE_ASSIGN_OR_RETURN(
         std::unique_ptr<Plan> plan,
@@ -78,8 +87,7 @@ class GraphModel final : public DeviceModel {
   Device* device_ = nullptr;
   const Collectives* collectives_ = nullptr;
   Weights weights_;
-  std::shared_ptr<Plan> static_plan_;  // Null when a dimension is unknown.
-  PlanCache<Plan> plans_;
+  std::vector<std::unique_ptr<Plans>> slots_;
 };
 
 class OmFile final : public DeviceModel {
@@ -91,22 +99,25 @@ class OmFile final : public DeviceModel {
     return pipeserve::CheckInputs(id_, signature_, inputs);
   }
 
-  Status Load(Device& device, const Collectives&) override {
-    PIPESERVE_ASSIGN_OR_RETURN(model_, OmModel::Load(device, file_));
-    signature_ = model_->signature();
+  Status Load(Device& device, const Collectives&, size_t slots) override {
+    for (size_t i = 0; i < slots; ++i) {
+      PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<OmModel> model, OmModel::Load(device, file_));
+      models_.push_back(std::move(model));
+    }
+    signature_ = models_.front()->signature();
     return OkStatus();
   }
 
-  void Unload() override { model_.reset(); }
+  void Unload() override { models_.clear(); }
 
-  Result<std::shared_ptr<Program>> Find(std::span<const Tensor>) override {
-    return std::shared_ptr<Program>(model_);
+  Result<std::shared_ptr<Program>> Find(std::span<const Tensor>, size_t slot) override {
+    return std::shared_ptr<Program>(models_[slot]);
   }
 
  private:
   const GraphId id_;
   const std::string file_;
-  std::shared_ptr<OmModel> model_;
+  std::vector<std::shared_ptr<OmModel>> models_;  // One for each slot.
   GraphSignature signature_;
 };
 

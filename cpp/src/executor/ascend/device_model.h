@@ -24,13 +24,14 @@ class DeviceModel {
   virtual const GraphSignature& signature() const = 0;
   virtual Status CheckInputs(std::span<const Tensor> inputs) const = 0;
 
-  // `collectives` outlives it. Errors: those of Plan::Build() or OmModel::Load().
-  virtual Status Load(Device& device, const Collectives& collectives) = 0;
+  // For `slots` calls at a time. `collectives` outlives it. Errors: those of Plan::Build() or
+  // OmModel::Load().
+  virtual Status Load(Device& device, const Collectives& collectives, size_t slots) = 0;
   // Takes everything off the device, loaded or not. Idempotent.
   virtual void Unload() = 0;
 
-  // What runs these inputs, which fit. Errors: those of Plan::Build().
-  virtual Result<std::shared_ptr<Program>> Find(std::span<const Tensor> inputs) = 0;
+  // What runs these inputs, which fit, in one of the slots. Errors: those of Plan::Build().
+  virtual Result<std::shared_ptr<Program>> Find(std::span<const Tensor> inputs, size_t slot) = 0;
 
   // The groups of ranks that it meets; see GroupRanks().
   virtual std::set<std::vector<int32_t>> groups() const { return {}; }

@@ -7,32 +7,33 @@
 #include "base/str_cat.h"
 
 namespace pipeserve::ascend {
-
 namespace {
 
 constexpr std::chrono::seconds kLastWait{2};
 
 }  // namespace
 
-Result<std::unique_ptr<DeviceState>> DeviceState::Open(const LibraryOptions& library,
-                                                       const DeviceOptions& device,
-                                                       std::chrono::milliseconds call_limit,
+Result<std::unique_ptr<DeviceState>> DeviceState::Open(const DeviceStateOptions& options,
                                                        DeviceModels models) {
-  PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<const Library> loaded, Library::Load(library));
+  PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<const Library> loaded, Library::Load(options.library));
   PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<Device> opened,
-                             Device::Open(std::move(loaded), device));
-  std::unique_ptr<DeviceState> state(new DeviceState(std::move(opened), call_limit, models));
-  const Status status = state->Load();
+                             Device::Open(std::move(loaded), options.device));
+  std::unique_ptr<DeviceState> state(new DeviceState(std::move(opened), options, models));
+  const Status status = state->Load(options.slots);
   if (status.ok()) return state;
   (void)state->Close();  // What failed first is told.
   return status;
 }
 
-Status DeviceState::Load() {
-  PIPESERVE_ASSIGN_OR_RETURN(stream_, Stream::Create(*device_));
+Status DeviceState::Load(size_t slots) {
+  PIPESERVE_ASSIGN_OR_RETURN(streams_, Streams::Create(*device_, /*apart=*/slots > 1));
+  for (size_t i = 0; i < slots; ++i) {
+    PIPESERVE_ASSIGN_OR_RETURN(Streams::Events events, streams_.MakeEvents(*device_));
+    events_.push_back(std::move(events));
+  }
   for (size_t id = 0; id < models_.size(); ++id) {
-    Status status = models_[id]->Load(*device_, collectives_);
-    if (status.ok() && models_[id]->groups().empty()) status = WarmUp(*models_[id], wait_);
+    Status status = models_[id]->Load(*device_, collectives_, slots);
+    if (status.ok() && models_[id]->groups().empty()) status = WarmUp(*models_[id], slots, wait_);
     if (!status.ok()) return status.WithContext(StrCat("graph ", id));
   }
   return OkStatus();
@@ -40,12 +41,15 @@ Status DeviceState::Load() {
 
 Status DeviceState::Close() {
   // What was given up may still run, and then uses what would be freed here.
-  const Status last = stream_.Synchronize({kLastWait, nullptr});
+  const Status last = streams_.Synchronize({kLastWait, nullptr});
   if (last.code() == StatusCode::kDeadlineExceeded) device_->Abandon();
+  given_up_.clear();
   for (const auto& model : models_) model->Unload();
   LeaveGroup();
+  kept_.Clear();
   workspace_.Free();
-  stream_ = Stream();
+  events_.clear();
+  streams_ = Streams();
   return device_->Close();
 }
 
@@ -56,13 +60,74 @@ Status DeviceState::CheckHealth() const {
 }
 
 Status DeviceState::Run(DeviceModel& model, std::span<const Tensor> inputs,
-                        std::span<const Buffer> places, std::vector<Tensor>* outputs) {
+                        const CallContext& context, std::vector<Tensor>* outputs) {
+  return RunIn(0, model, inputs, context, wait_, outputs);
+}
+
+Status DeviceState::RunIn(size_t slot, DeviceModel& model, std::span<const Tensor> inputs,
+                          const CallContext& context, const WaitFor& wait,
+                          std::vector<Tensor>* outputs) {
+  Flight flight;
+  PIPESERVE_RETURN_IF_ERROR(Begin(model, inputs, context, slot, &flight));
+  const Status done = streams_.Synchronize(wait);
+  return End(std::move(flight), {done}, context, outputs);
+}
+
+Status DeviceState::Begin(DeviceModel& model, std::span<const Tensor> inputs,
+                          const CallContext& context, size_t slot, Flight* flight) {
   PIPESERVE_RETURN_IF_ERROR(CheckHealth());
-  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Program> program, model.Find(inputs));
-  return program->Run(stream_, workspace_, inputs, places, wait_, outputs);
+  PIPESERVE_ASSIGN_OR_RETURN(flight->program, model.Find(inputs, slot));
+  flight->slot = slot;
+  flight->wait = wait_;
+  const Workbench bench{streams_, workspace_, kept_, epoch_};
+  const Status enqueued =
+      flight->program->Enqueue(bench, events_[slot], inputs, context, &flight->call);
+  if (enqueued.ok()) return OkStatus();
+  // What has been enqueued works on memory that the next call writes to.
+  (void)streams_.Synchronize(wait_);
+  Drop(std::exchange(*flight, {}));
+  return enqueued;
+}
+
+// A stream stops at its first failure, so an event that has come says that all before it is well.
+Event::Waited DeviceState::Wait(const Flight& flight) const {
+  return events_[flight.slot].done.Wait(flight.wait);
+}
+
+Status DeviceState::End(Flight flight, const Event::Waited& waited, const CallContext& context,
+                        std::vector<Tensor>* outputs) {
+  (void)device_->Note(waited.health, waited.status);
+  if (!waited.status.ok()) {
+    // The wait itself may have failed, and the slot is used again.
+    if (streams_.apart() && CheckHealth().ok()) (void)streams_.Synchronize(wait_);
+    Drop(std::move(flight));
+    return waited.status;
+  }
+  if (context.outputs_wanted) {
+    *outputs = flight.program->TakeOutputs(context.places);
+  } else {
+    outputs->clear();
+  }
+  Keep(flight.call, context);
+  return OkStatus();
+}
+
+void DeviceState::Keep(const Program::Call& call, const CallContext& context) {
+  for (size_t i = 0; i < call.made.size() && i < context.places.size(); ++i) {
+    if (call.made[i] == nullptr) continue;
+    kept_.Keep(context.output_serials[i], context.places[i].data(), call.made[i]);
+  }
+}
+
+void DeviceState::Drop(Flight flight) {
+  flight.program->Forget();
+  if (!CheckHealth().ok()) given_up_.push_back(std::move(flight));
 }
 
 void DeviceState::LeaveGroup() {
+  ++epoch_;
+  // Else work that was given up may use them; they go with the device.
+  if (CheckHealth().ok()) kept_.Clear();
   collectives_.Clear();
   wait_.given_up = nullptr;
   link_.reset();
@@ -88,20 +153,24 @@ Status DeviceState::JoinGroup(std::shared_ptr<GroupLink> link, Deadline deadline
     wait.limit = std::chrono::ceil<std::chrono::milliseconds>(deadline.Remaining());
   }
   for (const auto& model : models_) {
-    if (!model->groups().empty()) PIPESERVE_RETURN_IF_ERROR(WarmUp(*model, wait));
+    // Once on every rank, however many slots each has.
+    if (!model->groups().empty()) PIPESERVE_RETURN_IF_ERROR(WarmUp(*model, 1, wait));
   }
   return OkStatus();
 }
 
-Status DeviceState::WarmUp(DeviceModel& model, const WaitFor& wait) {
+// In the first `slots` of them.
+Status DeviceState::WarmUp(DeviceModel& model, size_t slots, const WaitFor& wait) {
   if (!model.is_static()) return OkStatus();
   std::vector<Tensor> inputs, outputs;
   for (const TensorInfo& info : model.signature().inputs) {
     inputs.emplace_back(info.dtype, info.shape);
     std::memset(inputs.back().mutable_data(), 0, inputs.back().byte_size());
   }
-  PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Program> program, model.Find(inputs));
-  return program->Run(stream_, workspace_, inputs, {}, wait, &outputs);
+  for (size_t slot = 0; slot < slots; ++slot) {
+    PIPESERVE_RETURN_IF_ERROR(RunIn(slot, model, inputs, {}, wait, &outputs));
+  }
+  return OkStatus();
 }
 
 }  // namespace pipeserve::ascend

@@ -1,5 +1,5 @@
-// The one thread that calls the runtime. Contexts, handles and plans of operators belong to it, so
-// none of them needs a lock.
+// The one thread that calls the runtime, or a second one that only waits. Contexts, handles and
+// plans of operators belong to the first, so none of them needs a lock.
 #pragma once
 
 #include <functional>

@@ -203,6 +203,7 @@ OmModel::~OmModel() {
 }
 
 Status OmModel::Launch(Stream& stream, Workspace&) {
+  Forget();  // Whether a compiled model writes to the memory of its inputs, nobody says.
   return PIPESERVE_ACL(device_, aclmdlExecuteAsync, id_, from_.get(), to_.get(), stream.handle());
 }
 

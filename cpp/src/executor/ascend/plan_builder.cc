@@ -93,6 +93,8 @@ void PlanBuilder::FindLastUses() {
     for (const ValueId id : graph_.nodes[i].inputs) last_uses_[RootOf(id)] = i;
     for (const ValueId id : graph_.nodes[i].outputs) last_uses_[RootOf(id)] = i;
   }
+  // The next call may take an input of this one, and then finds it where it is.
+  for (const ValueId id : graph_.inputs) last_uses_[RootOf(id)] = kNever;
   for (const ValueId id : graph_.outputs) last_uses_[RootOf(id)] = kNever;
 }
 
@@ -100,8 +102,6 @@ Status PlanBuilder::PlaceInputsAndWeights() {
   for (const auto& [id, tensor] : graph_.constants) PlaceOf(id).view = weights_.Of(id);
   for (const ValueId id : graph_.inputs) {
     PIPESERVE_RETURN_IF_ERROR(ToAclType(Info(id).dtype).status().WithContext(Info(id).name));
-    // The next call is copied in while nothing of this one runs any more, so an input's memory may
-    // be used again like any other.
     input_places_.push_back(PlaceNew(id));
   }
   return OkStatus();

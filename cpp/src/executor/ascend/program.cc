@@ -8,6 +8,10 @@ namespace {
 
 constexpr size_t kAlignment = 64;  // Of values in pinned memory.
 
+uint64_t SerialAt(std::span<const uint64_t> serials, size_t index) {
+  return index < serials.size() ? serials[index] : 0;
+}
+
 }  // namespace
 
 Status Program::SetPorts(Device& device, std::vector<Port> inputs, std::vector<Port> outputs) {
@@ -25,38 +29,71 @@ Status Program::SetPorts(Device& device, std::vector<Port> inputs, std::vector<P
   return OkStatus();
 }
 
-Status Program::Run(Stream& stream, Workspace& workspace, std::span<const Tensor> inputs,
-                    std::span<const Buffer> places, const WaitFor& wait,
-                    std::vector<Tensor>* outputs) {
-  const Status enqueued = Enqueue(stream, workspace, inputs);
-  // Also after a failure: what has been enqueued works on memory that the next call writes to.
-  const Status done = stream.Synchronize(wait);
-  PIPESERVE_RETURN_IF_ERROR(enqueued);
-  PIPESERVE_RETURN_IF_ERROR(done);
-  std::vector<Tensor> made;
-  made.reserve(outputs_.size());
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    made.push_back(TakeOutput(outputs_[i], places, i));
+Status Program::Enqueue(const Workbench& bench, const Streams::Events& events,
+                        std::span<const Tensor> inputs, const CallContext& context, Call* call) {
+  Streams& streams = bench.streams;
+  for (const Buffer& place : context.places) bench.kept.Drop(place.data());
+  PIPESERVE_RETURN_IF_ERROR(TakeInputs(bench, inputs, context, call));
+  PIPESERVE_RETURN_IF_ERROR(streams.HandToCompute(events));
+  PIPESERVE_RETURN_IF_ERROR(Launch(streams.compute(), bench.workspace));
+  PIPESERVE_RETURN_IF_ERROR(KeepOutputs(bench, context, call));
+  PIPESERVE_RETURN_IF_ERROR(streams.HandToDownload(events));
+  if (context.outputs_wanted) PIPESERVE_RETURN_IF_ERROR(CopyBack(streams.download()));
+  return streams.HandBack(events);
+}
+
+// What is on the device already is not copied there.
+Status Program::TakeInputs(const Workbench& bench, std::span<const Tensor> inputs,
+                           const CallContext& context, Call* call) {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    Port& port = inputs_[i];
+    const uint64_t serial = SerialAt(context.input_serials, i);
+    if (port.bytes == 0) continue;
+    if (serial != 0 && port.held_serial == serial && port.held_epoch == bench.epoch) continue;
+    port.held_serial = serial;
+    port.held_epoch = bench.epoch;
+    if (KeptValues::BlockPtr kept = bench.kept.Find(serial, port.bytes)) {
+      PIPESERVE_RETURN_IF_ERROR(
+          bench.streams.compute().CopyOnDevice(port.device, kept->data(), port.bytes));
+      call->used.push_back(std::move(kept));
+      continue;
+    }
+    std::byte* const staged = staging_.data() + port.staged;
+    std::memcpy(staged, inputs[i].data(), port.bytes);
+    PIPESERVE_RETURN_IF_ERROR(bench.streams.upload().CopyToDevice(port.device, staged, port.bytes));
   }
-  *outputs = std::move(made);
   return OkStatus();
 }
 
-Status Program::Enqueue(Stream& stream, Workspace& workspace, std::span<const Tensor> inputs) {
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    const Port& port = inputs_[i];
-    if (port.bytes == 0) continue;
-    std::byte* const staged = staging_.data() + port.staged;
-    std::memcpy(staged, inputs[i].data(), port.bytes);
-    PIPESERVE_RETURN_IF_ERROR(stream.CopyToDevice(port.device, staged, port.bytes));
+Status Program::KeepOutputs(const Workbench& bench, const CallContext& context, Call* call) {
+  call->made.resize(outputs_.size());
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const Port& port = outputs_[i];
+    if (port.bytes == 0 || SerialAt(context.output_serials, i) == 0) continue;
+    PIPESERVE_ASSIGN_OR_RETURN(call->made[i], bench.kept.MakeRoom(port.bytes));
+    if (call->made[i] == nullptr) continue;
+    PIPESERVE_RETURN_IF_ERROR(
+        bench.streams.compute().CopyOnDevice(call->made[i]->data(), port.device, port.bytes));
   }
-  PIPESERVE_RETURN_IF_ERROR(Launch(stream, workspace));
+  return OkStatus();
+}
+
+Status Program::CopyBack(Stream& stream) {
   for (const Port& port : outputs_) {
     if (port.bytes == 0) continue;
     std::byte* const staged = staging_.data() + port.staged;
     PIPESERVE_RETURN_IF_ERROR(stream.CopyToHost(staged, port.device, port.bytes));
   }
   return OkStatus();
+}
+
+std::vector<Tensor> Program::TakeOutputs(std::span<const Buffer> places) const {
+  std::vector<Tensor> outputs;
+  outputs.reserve(outputs_.size());
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    outputs.push_back(TakeOutput(outputs_[i], places, i));
+  }
+  return outputs;
 }
 
 Tensor Program::TakeOutput(const Port& port, std::span<const Buffer> places, size_t index) const {
@@ -67,6 +104,10 @@ Tensor Program::TakeOutput(const Port& port, std::span<const Buffer> places, siz
     std::memcpy(output.mutable_data(), staging_.data() + port.staged, port.bytes);
   }
   return output;
+}
+
+void Program::Forget() {
+  for (Port& port : inputs_) port.held_serial = 0;
 }
 
 }  // namespace pipeserve::ascend

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/str_cat.h"
 
 namespace pipeserve::ascend {
 namespace {
@@ -21,7 +22,48 @@ int32_t ToLimit(std::chrono::milliseconds limit) {
       std::clamp<int64_t>(limit.count(), 1, std::numeric_limits<int32_t>::max()));
 }
 
+constexpr char kGroupEnded[] = "the group of ranks has ended while this one waited for others";
+
 }  // namespace
+
+Result<Event> Event::Create(Device& device) {
+  if (device.acl().aclrtCreateEventExWithFlag == nullptr) {
+    const Device::Version version = device.version();
+    return FailedPrecondition(StrCat("copies overlap with computing from ACL 1.8 on, this is ",
+                                     version.major, ".", version.minor));
+  }
+  Event event;
+  PIPESERVE_RETURN_IF_ERROR(
+      PIPESERVE_ACL(device, aclrtCreateEventExWithFlag, &event.handle_, abi::kEventSync));
+  event.device_ = &device;
+  return event;
+}
+
+Event& Event::operator=(Event&& other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(handle_, other.handle_);
+  return *this;
+}
+
+Event::~Event() {
+  if (handle_ == nullptr || device_->is_abandoned()) return;
+  (void)PIPESERVE_ACL(*device_, aclrtDestroyEvent, handle_);
+}
+
+Event::Waited Event::Wait(const WaitFor& wait) const {
+  const abi::Functions& acl = device_->acl();
+  const Deadline deadline = Deadline::After(wait.limit);
+  while (true) {
+    const abi::AclCode code = acl.aclrtSynchronizeEventWithTimeout(handle_, ToLimit(kLook));
+    if (code == abi::AclCode::kSuccess) return {};
+    if (!IsTimeOut(code) || deadline.HasPassed()) {
+      return {AclError("aclrtSynchronizeEventWithTimeout", code, acl.aclGetRecentErrMsg()),
+              HealthAfter(code)};
+    }
+    if (wait.given_up == nullptr || !wait.given_up->raised()) continue;
+    return {Unavailable(kGroupEnded), Health::kSuspect};
+  }
+}
 
 Result<Stream> Stream::Create(Device& device) {
   Stream stream;
@@ -58,14 +100,26 @@ Status Stream::Synchronize(const WaitFor& wait) {
       return device_->Check("aclrtSynchronizeStreamWithTimeout", code);
     }
     if (wait.given_up == nullptr || !wait.given_up->raised()) continue;
-    return device_->Suspect(
-        Unavailable("the group of ranks has ended while this one waited for others"));
+    return device_->Suspect(Unavailable(kGroupEnded));
   }
 }
 
 Status Stream::CopyToDevice(std::byte* to, const std::byte* from, size_t bytes) {
   return PIPESERVE_ACL(*device_, aclrtMemcpyAsync, to, bytes, from, bytes,
                        abi::MemcpyKind::kHostToDevice, handle_);
+}
+
+Status Stream::CopyOnDevice(std::byte* to, const std::byte* from, size_t bytes) {
+  return PIPESERVE_ACL(*device_, aclrtMemcpyAsync, to, bytes, from, bytes,
+                       abi::MemcpyKind::kDeviceToDevice, handle_);
+}
+
+Status Stream::Record(const Event& event) {
+  return PIPESERVE_ACL(*device_, aclrtRecordEvent, event.handle(), handle_);
+}
+
+Status Stream::BeginAfter(const Event& event) {
+  return PIPESERVE_ACL(*device_, aclrtStreamWaitEvent, handle_, event.handle());
 }
 
 Status Stream::CopyToHost(std::byte* to, const std::byte* from, size_t bytes) {

@@ -51,6 +51,7 @@ std::optional<Failure> Check(Call& call, size_t room, MemcpyKind kind, Copy& cop
       !FindEnd(call, "the source", copy.count, copy.from)) {
     return Failure{codes::kInvalidParameter};
   }
+  ++call.core.copies.at(static_cast<size_t>(kind));
   return std::nullopt;
 }
 

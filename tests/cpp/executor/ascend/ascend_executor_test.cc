@@ -37,8 +37,10 @@ std::vector<Graph> One(Graph graph) {
 class OnSimulator final : public Executor {
  public:
   explicit OnSimulator(const std::string& settings) : runtime_(settings) {}
-  Status Load(std::vector<Graph> graphs) {
-    PIPESERVE_ASSIGN_OR_RETURN(executor_, ascend::Load(std::move(graphs)));
+  Status Load(std::vector<Graph> graphs, bool overlap) {
+    AscendExecutorOptions options = Simulated();
+    options.overlap = overlap;
+    PIPESERVE_ASSIGN_OR_RETURN(executor_, ascend::Load(std::move(graphs), options));
     return OkStatus();
   }
   int graph_count() const override { return executor_->graph_count(); }
@@ -55,20 +57,26 @@ class OnSimulator final : public Executor {
   std::unique_ptr<Executor> executor_;
 };
 
-ExecutorFactory Factory(const std::string& name, const std::string& settings) {
-  return {name, [settings](std::vector<Graph> graphs) -> Result<std::unique_ptr<Executor>> {
+ExecutorFactory Factory(const std::string& name, const std::string& settings,
+                        bool overlap = false) {
+  return {name,
+          [settings, overlap](std::vector<Graph> graphs) -> Result<std::unique_ptr<Executor>> {
             auto executor = std::make_unique<OnSimulator>(settings);
-            PIPESERVE_RETURN_IF_ERROR(executor->Load(std::move(graphs)));
+            PIPESERVE_RETURN_IF_ERROR(executor->Load(std::move(graphs), overlap));
             return std::unique_ptr<Executor>(std::move(executor));
           }};
 }
 
-INSTANTIATE_TEST_SUITE_P(Ascend, ExecutorContractTest,
-                         testing::Values(Factory("Eager", "mode=eager"),
-                                         Factory("Lazy", "mode=lazy"),
-                                         Factory("NotRepeatable", "repeatable=0"),
-                                         Factory("RandomWorkspace", "workspace=random")),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Ascend, ExecutorContractTest,
+    testing::Values(Factory("Eager", "mode=eager"), Factory("Lazy", "mode=lazy"),
+                    Factory("NotRepeatable", "repeatable=0"),
+                    Factory("RandomWorkspace", "workspace=random"),
+                    Factory("OverlapEager", "mode=eager", true),
+                    Factory("OverlapLazy", "mode=lazy", true),
+                    Factory("OverlapRandom", "mode=random", true),
+                    Factory("OverlapNotRepeatable", "repeatable=0,workspace=random", true)),
+    [](const auto& info) { return info.param.name; });
 
 class AscendFixturesTest : public testing::TestWithParam<const char*> {
  protected:
@@ -191,14 +199,20 @@ struct Failure {
   const char* name;
   int code;
   bool gives_back;
+  bool overlap = false;
 };
 
 class AscendFailureTest : public testing::TestWithParam<Failure> {
  protected:
+  static AscendExecutorOptions Options() {
+    AscendExecutorOptions options = Simulated();
+    options.overlap = GetParam().overlap;
+    return options;
+  }
   static int CountCalls() {
     const SimulatedRuntime runtime;
     std::vector<Tensor> outputs;
-    EXPECT_OK(LoadAndRun(Simulated(), &outputs));
+    EXPECT_OK(LoadAndRun(Options(), &outputs));
     return runtime.Calls();
   }
 };
@@ -213,7 +227,7 @@ TEST_P(AscendFailureTest, OfAnyCallIsACleanError) {
     if (!GetParam().gives_back) runtime.MayLeaveObjects();
     runtime.Command(StrCat("fail * ", i, " ", GetParam().code));
     std::vector<Tensor> outputs;
-    const Status status = LoadAndRun(Simulated(), &outputs);
+    const Status status = LoadAndRun(Options(), &outputs);
     if (status.ok()) {  // What fails when all is done, or is only asked whether it can.
       EXPECT_EQ(Floats(outputs[0]), (std::vector<float>{-321, -654}));
       continue;
@@ -228,7 +242,10 @@ TEST_P(AscendFailureTest, OfAnyCallIsACleanError) {
 INSTANTIATE_TEST_SUITE_P(Codes, AscendFailureTest,
                          testing::Values(Failure{"OutOfMemory", 207001, true},
                                          Failure{"Internal", 500000, true},
-                                         Failure{"DeviceFault", 507015, false}),
+                                         Failure{"DeviceFault", 507015, false},
+                                         Failure{"OverlapOutOfMemory", 207001, true, true},
+                                         Failure{"OverlapInternal", 500000, true, true},
+                                         Failure{"OverlapDeviceFault", 507015, false, true}),
                          [](const auto& info) { return info.param.name; });
 
 TEST(AscendExecutorTest, ADeviceThatFailsServesNoLaterCall) {

@@ -28,7 +28,9 @@ class SimulatedRuntime {
   }
   ~SimulatedRuntime() {
     EXPECT_EQ(Command("violations"), "");
-    if (!may_leave_objects_) EXPECT_EQ(Command("live"), "");
+    if (!may_leave_objects_) {
+      EXPECT_EQ(Command("live"), "");
+    }
     Command("wipe");
     Command("reset");
   }
