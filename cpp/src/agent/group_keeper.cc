@@ -30,13 +30,6 @@ uint64_t LastEpochOfEarlierServers() {
          << kBitsForEpochs;
 }
 
-bool SameGraphs(const AgentGraphs& a, const AgentGraphs& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const GraphSignature& x, const GraphSignature& y) {
-                      return x.inputs == y.inputs && x.outputs == y.outputs;
-                    });
-}
-
 }  // namespace
 
 GroupKeeper::GroupKeeper(const AgentHubOptions& options)
@@ -88,9 +81,7 @@ Result<std::string> GroupKeeper::Register(AgentSpec spec) {
 // been the one that was wrong. Later every rank is bound to what it said when the group formed.
 Status GroupKeeper::CheckFits(const AgentSpec& spec) const {
   if (group_ != nullptr) {
-    if (SameGraphs(seats_[static_cast<size_t>(spec.rank)].spec->graphs, spec.graphs)) {
-      return OkStatus();
-    }
+    if (seats_[static_cast<size_t>(spec.rank)].spec->graphs == spec.graphs) return OkStatus();
     return FailedPrecondition(StrCat("rank ", spec.rank, " of ", servable_name_,
                                      " comes back with other graphs than it had before"));
   }

@@ -18,17 +18,16 @@ Status DidNotCome(int rank, const CollectiveCall& call, int peer) {
 }
 
 Status DidNotTake(int rank, const CollectiveCall& message, int peer) {
-  return DeadlineExceeded(StrCat("rank ", peer, " did not take what rank ", rank,
-                                 " sent before ", message.ToString(), " until the deadline"));
+  return DeadlineExceeded(StrCat("rank ", peer, " did not take what rank ", rank, " sent before ",
+                                 message.ToString(), " until the deadline"));
 }
 
 Status Disagreement(int rank, const CollectiveCall& call, int peer,
                     const CollectiveCall& peer_call) {
   const bool is_message = call.kind == CollectiveCall::Kind::kMessage;
-  return FailedPrecondition(StrCat("ranks disagree about a ",
-                                   is_message ? "message" : "collective", ": rank ", rank, " wants ",
-                                   call.ToString(), ", rank ", peer, " wants ",
-                                   peer_call.ToString()));
+  return FailedPrecondition(StrCat("ranks disagree about a ", is_message ? "message" : "collective",
+                                   ": rank ", rank, " wants ", call.ToString(), ", rank ", peer,
+                                   " wants ", peer_call.ToString()));
 }
 
 }  // namespace pipeserve

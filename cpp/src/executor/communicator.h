@@ -12,7 +12,8 @@
 namespace pipeserve {
 
 // One rank's end of the group. All ranks of `ranks` call the same operations in the same order,
-// and any two ranks agree about the order of the messages and collectives between them; one thread at a time calls into one communicator, except Abort(), which any thread may call.
+// and any two ranks agree about the order of the messages and collectives between them; one thread
+// at a time calls into one communicator, except Abort(), which any thread may call.
 //
 // `ranks` are global, ascending, and contain rank(); empty means all. Every operation returns an
 // error on every member when one of them fails, aborts or does not come before the deadline:

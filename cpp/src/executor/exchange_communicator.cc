@@ -19,8 +19,7 @@ Status CheckSize(size_t count, size_t element_size, size_t members) {
 }
 
 CollectiveCall MessageCall(int64_t tag, size_t bytes) {
-  return {
-      .kind = CollectiveCall::Kind::kMessage, .members = 2, .bytes = bytes, .tag = tag};
+  return {.kind = CollectiveCall::Kind::kMessage, .members = 2, .bytes = bytes, .tag = tag};
 }
 
 }  // namespace

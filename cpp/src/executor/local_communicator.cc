@@ -27,8 +27,8 @@ class Hub {
   Status Exchange(int rank, std::span<const int32_t> ranks, const CollectiveCall& call,
                   const void* input, std::byte* pieces, Deadline deadline) EXCLUDES(mutex_);
 
-  Status Send(int from, int to, const CollectiveCall& message, const void* input,
-              Deadline deadline) EXCLUDES(mutex_);
+  Status Send(int from, int to, const CollectiveCall& message, const void* input, Deadline deadline)
+      EXCLUDES(mutex_);
   Status Receive(int from, int to, const CollectiveCall& message, void* output, Deadline deadline)
       EXCLUDES(mutex_);
 

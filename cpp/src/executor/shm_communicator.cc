@@ -238,9 +238,9 @@ Status ShmCommunicator::CheckHeader(int32_t peer, const PieceHeader& came,
                                     const PieceHeader& wanted) const {
   if (came == wanted) return OkStatus();
   if (came.call != wanted.call) return Disagreement(rank(), wanted.call, peer, came.call);
-  return FailedPrecondition(StrCat("rank ", peer, " wrote garbage into shared memory: ",
-                                   "a piece from byte ", came.begin, " on instead of ",
-                                   wanted.begin));
+  return FailedPrecondition(StrCat("rank ", peer,
+                                   " wrote garbage into shared memory: ", "a piece from byte ",
+                                   came.begin, " on instead of ", wanted.begin));
 }
 
 Status ShmCommunicator::SendMessage(int32_t to, const CollectiveCall& message, const void* input,
@@ -307,9 +307,8 @@ Result<bool> ShmCommunicator::AwaitMail(int32_t from, Deadline deadline) {
 
 Status ShmCommunicator::CheckCount(int32_t peer, uint64_t count, uint64_t least, uint64_t most) {
   if (count >= least && count <= most) return OkStatus();
-  return FailedPrecondition(StrCat("rank ", peer,
-                                   " wrote garbage into shared memory: it counts ", count,
-                                   " messages, wanted ", least, " to ", most));
+  return FailedPrecondition(StrCat("rank ", peer, " wrote garbage into shared memory: it counts ",
+                                   count, " messages, wanted ", least, " to ", most));
 }
 
 int ShmCommunicator::FirstGone(std::span<const int32_t> group) const {

@@ -99,8 +99,8 @@ class ShmCommunicator final : public ExchangeCommunicator, private Carrier {
 
   const std::vector<Socket> sockets_;
   const ShmSegment segment_;
-  std::vector<uint64_t> sequences_;  // By rank: rounds begun with it.
-  std::vector<uint64_t> latest_;     // By rank: the round that it told last.
+  std::vector<uint64_t> sequences_;        // By rank: rounds begun with it.
+  std::vector<uint64_t> latest_;           // By rank: the round that it told last.
   std::vector<uint64_t> sent_, received_;  // By rank: slots with messages to it, and from it.
   std::array<std::vector<Reader>, kSlots> readers_;
   std::vector<const std::byte*> pieces_;  // In the order of the group.

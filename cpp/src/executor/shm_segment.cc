@@ -13,8 +13,7 @@ ShmSegment::ShmSegment(int ranks) : ranks_(ranks) {
   messages_begin_ = slots_begin_ + kSlots * (kHeaderBytes + kSlotBytes);
   message_slot_bytes_ =
       std::clamp(kMessageBytes / (kSlots * ranks_) / kPage * kPage, kPage, kSlotBytes);
-  const size_t used =
-      messages_begin_ + ranks_ * kSlots * (kHeaderBytes + message_slot_bytes_);
+  const size_t used = messages_begin_ + ranks_ * kSlots * (kHeaderBytes + message_slot_bytes_);
   desk_bytes_ = (used + kPage - 1) / kPage * kPage;
 }
 

@@ -54,9 +54,7 @@ class ShmSegment {
   // Rung when `rank` has read the pieces of a round.
   Doorbell& finished(int rank) const { return desk(rank).finished; }
   // What `rank` tells `peer`.
-  std::atomic<uint64_t>& mark(int rank, int peer) const {
-    return Count(rank, 0, peer);
-  }
+  std::atomic<uint64_t>& mark(int rank, int peer) const { return Count(rank, 0, peer); }
   // Rung when a message for `rank` lies there, or one of its own has been taken.
   Doorbell& mail(int rank) const { return desk(rank).mail; }
   // How many slots `rank` has filled with messages to `peer`, and taken of those from it.
@@ -65,8 +63,8 @@ class ShmSegment {
   // Bytes of a message that one of its slots takes.
   size_t message_slot_bytes() const { return message_slot_bytes_; }
   std::byte* message(int rank, int peer, uint64_t slot) const {
-    return At(rank, messages_begin_ + (peer * kSlots + slot % kSlots) *
-                                          (kHeaderBytes + message_slot_bytes_) +
+    return At(rank, messages_begin_ +
+                        (peer * kSlots + slot % kSlots) * (kHeaderBytes + message_slot_bytes_) +
                         kHeaderBytes);
   }
 

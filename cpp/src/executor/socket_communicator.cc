@@ -43,7 +43,8 @@ bool PaysToShare(size_t members, size_t bytes) {
 }  // namespace
 
 SocketCommunicator::SocketCommunicator(int rank, std::vector<Socket> sockets)
-    : ExchangeCommunicator(rank, static_cast<int>(sockets.size())), peers_(sockets.size()),
+    : ExchangeCommunicator(rank, static_cast<int>(sockets.size())),
+      peers_(sockets.size()),
       wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       outbox_(rank, static_cast<int>(sockets.size()), this,
               [this](Status reason) { Break(std::move(reason)); }) {
@@ -215,8 +216,8 @@ Status SocketCommunicator::CheckHeader(int32_t rank, const CollectiveCall& call)
                                    " and number ", came.sequence, " for rank ", rank));
 }
 
-Status SocketCommunicator::SendMessage(int32_t to, const CollectiveCall& message,
-                                       const void* input, Deadline deadline) {
+Status SocketCommunicator::SendMessage(int32_t to, const CollectiveCall& message, const void* input,
+                                       Deadline deadline) {
   return outbox_.Send(to, message, input, deadline);
 }
 
@@ -248,8 +249,8 @@ Status SocketCommunicator::AwaitRoom(uint32_t, std::span<const int32_t> peers) {
 
 void SocketCommunicator::Wake() { (void)eventfd_write(wake_.fd(), 1); }
 
-Status SocketCommunicator::ReceiveMessage(int32_t from, const CollectiveCall& message,
-                                          void* output, Deadline deadline) {
+Status SocketCommunicator::ReceiveMessage(int32_t from, const CollectiveCall& message, void* output,
+                                          Deadline deadline) {
   Peer& peer = peers_[from];
   peer.wanted = HeaderOf(message, ++peer.received_count);
   peer.piece = {static_cast<std::byte*>(output), message.bytes};

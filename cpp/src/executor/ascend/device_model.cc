@@ -2,13 +2,19 @@
 
 #include <utility>
 
+#include "base/str_cat.h"
 #include "executor/input_check.h"
 
 namespace pipeserve::ascend {
 namespace {
 
 // What can be told of a node before there is a device.
-Status CheckNode(const Node&, std::span<const TensorInfo> inputs) {
+Status CheckNode(const Node& node, std::span<const TensorInfo> inputs) {
+  if (IsMessage(node.op)) {
+    return Unimplemented(
+        StrCat(OpTypeName(node.op), " ", node.name,
+               ": stages run on CPUs, messages between devices are not supported"));
+  }
   for (const TensorInfo& input : inputs) {
     const Status status = ToAclType(input.dtype).status();
     if (!status.ok()) return status.WithContext(input.name);
