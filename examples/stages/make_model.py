@@ -4,6 +4,8 @@
 `pipeline_stage` is 1 belongs to the second stage, which gets what it needs of the first.
 """
 
+from typing import Any
+
 import numpy as np
 
 from pipeserve_native import export
@@ -12,7 +14,7 @@ RANKS, STAGES = 4, 2
 ROWS, WIDTH, HIDDEN = 16, 32, 128
 
 rng = np.random.default_rng(7)
-weights = {
+weights: dict[str, Any] = {
     "up": rng.standard_normal((WIDTH, HIDDEN), np.float32) / np.float32(6),
     "down": rng.standard_normal((HIDDEN, WIDTH), np.float32) / np.float32(11),
     "head": rng.standard_normal((WIDTH, 8), np.float32) / np.float32(6),
