@@ -429,8 +429,13 @@ class GraphBuilder:
     ) -> int: ...
     def save(self, path: str) -> None: ...
     def save_sharded(
-        self, directory: str, rank_size: typing.SupportsInt | typing.SupportsIndex
+        self,
+        directory: str,
+        rank_size: typing.SupportsInt | typing.SupportsIndex,
+        stages: typing.SupportsInt | typing.SupportsIndex,
+        all_stages_take_inputs: bool,
     ) -> None: ...
+    def set_stage(self, stage: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     def split(
         self,
         x: typing.SupportsInt | typing.SupportsIndex,

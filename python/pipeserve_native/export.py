@@ -69,6 +69,22 @@ class Graph:
     def __init__(self, name: str) -> None:
         self.name = _checks.check_str("name", name)
         self._builder = _core.GraphBuilder(name)
+        self._pipeline_stage = 0
+
+    @property
+    def pipeline_stage(self) -> int:
+        """The stage of operators that are added from now on; at first 0.
+
+        What ``pipeline_stage`` of a cell is in MindSpore. ``save_sharded`` with ``stages`` puts the
+        operators of stage k on the k-th part of the ranks; an operator takes results of its own
+        stage and of earlier ones.
+        """
+        return self._pipeline_stage
+
+    @pipeline_stage.setter
+    def pipeline_stage(self, stage: int) -> None:
+        self._pipeline_stage = _checks.check_int("pipeline_stage", stage, 0)
+        self._builder.set_stage(stage)
 
     def _value(self, index: int) -> Value:
         return Value(self, index)
@@ -215,19 +231,34 @@ class Graph:
         self._builder.save(path)
 
 
-def save_sharded(graphs: Sequence[Graph], directory: str | os.PathLike[str], *, ranks: int) -> None:
+def save_sharded(
+    graphs: Sequence[Graph],
+    directory: str | os.PathLike[str],
+    *,
+    ranks: int,
+    stages: int = 1,
+    all_stages_take_inputs: bool = False,
+) -> None:
     """Writes ``directory/device<r>/<graph>.mindir`` and ``group_config.pb`` for every rank.
 
     Args:
-        graphs: The graphs of one servable, cut as their strategies say.
+        graphs: The graphs of one servable, cut as their ``pipeline_stage`` and strategies say.
         directory: Missing ones are made.
-        ranks: 1 to 4096. The pieces of each strategy must be able to share them out.
+        ranks: 1 to 4096, of all stages. The pieces of each strategy must be able to share out
+            those of a stage.
+        stages: Stages, of as many ranks each: the ``stage_size`` of ``declare_servable``. Each
+            graph has operators in every one. What a stage needs of an earlier one, each of its
+            ranks gets from the rank in the same place there; its shape must be known.
+        all_stages_take_inputs: Whether every stage gets the inputs of a call. Else the first does,
+            and sends on what others need of them.
 
     Raises:
         InvalidArgumentError: A graph has no output or cannot be cut that way.
         UnavailableError: A file cannot be written.
     """
     _checks.check_int("ranks", ranks, 1)
+    _checks.check_int("stages", stages, 1)
+    _checks.check_bool("all_stages_take_inputs", all_stages_take_inputs)
     os.makedirs(directory, exist_ok=True)
     for graph in graphs:
-        graph._builder.save_sharded(os.fspath(directory), ranks)
+        graph._builder.save_sharded(os.fspath(directory), ranks, stages, all_stages_take_inputs)

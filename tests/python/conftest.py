@@ -82,6 +82,20 @@ class Program:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
+    def agents(self):
+        """The process of each rank that it runs now."""
+        found = {}
+        for entry in filter(str.isdecimal, os.listdir("/proc")):
+            try:
+                status = pathlib.Path("/proc", entry, "stat").read_text()
+                command = pathlib.Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
+            except OSError:  # It has ended.
+                continue
+            parent = int(status.rpartition(")")[2].split()[1])
+            if parent == self.process.pid and b"--rank" in command:
+                found[int(command[command.index(b"--rank") + 1])] = int(entry)
+        return found
+
     def _read(self):
         for line in self.process.stdout:
             with self._changed:

@@ -19,6 +19,12 @@ struct StridedSliceMasks {
   int64_t begin = 0, end = 0, ellipsis = 0, new_axis = 0, shrink_axis = 0;
 };
 
+struct StageOptions {
+  int stages = 1;  // Of as many ranks each.
+  // Else those of the first stage, which send on what others need of the inputs.
+  bool all_stages_take_inputs = false;
+};
+
 // Not thread-safe. Every operator checks its operands at once and returns the new value. A
 // non-empty `strategy` says how the operator is cut over the ranks.
 // Errors: kInvalidArgument (an operand that does not fit, a name used twice).
@@ -51,6 +57,8 @@ class GraphBuilder {
   Result<std::vector<Value>> Split(Value x, int64_t axis, int64_t count);
   Result<Value> StridedSlice(Value x, std::span<const int64_t> begin, std::span<const int64_t> end,
                              std::span<const int64_t> strides, const StridedSliceMasks& masks = {});
+  // The stage of operators that are added from now on; at first 0.
+  void SetStage(int stage);
   // The results, in order; each call adds one.
   Status Output(Value x);
 
@@ -60,8 +68,10 @@ class GraphBuilder {
   // Writes one whole graph. Errors: kInvalidArgument (no output), kUnavailable (cannot write).
   Status Save(const std::string& path) const;
   // Writes DIR/device<r>/<name>.mindir and DIR/device<r>/group_config.pb for every rank; groups
-  // of a group_config.pb that is already there are kept. Errors: those of the strategies, too.
-  Status SaveSharded(const std::string& directory, int rank_size) const;
+  // of a group_config.pb that is already there are kept. Errors: those of the strategies and
+  // stages, too.
+  Status SaveSharded(const std::string& directory, int rank_size,
+                     const StageOptions& options = {}) const;
 
  private:
   struct Impl;

@@ -1,8 +1,10 @@
 #include "agent/group_check.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/str_cat.h"
 
@@ -20,6 +22,17 @@ std::string Describe(const std::vector<TensorInfo>& infos) {
   std::vector<std::string> texts;
   for (const TensorInfo& info : infos) texts.push_back(info.ToString());
   return StrCat("(", StrJoin(texts, ", "), ")");
+}
+
+std::string Describe(const MessageInfo* message) {
+  if (message == nullptr) return "nothing";
+  return StrCat("message ", message->tag, " (", message->dtype, message->shape, ")");
+}
+
+// What is sent may have dimensions that are known only when a call comes.
+bool Fit(const MessageInfo& sent, const MessageInfo& received) {
+  return sent.tag == received.tag && sent.dtype == received.dtype &&
+         (sent.shape == received.shape || !sent.shape.is_known());
 }
 
 // One subgraph of all agents that are there.
@@ -69,6 +82,25 @@ class SubgraphCheck {
     return OkStatus();
   }
 
+  // What one rank sends to another is what that one receives from it, in the same order.
+  Status CheckMessages() const {
+    std::map<Ends, Traffic> traffic;
+    for (int rank = 0; rank < shape_.rank_size; ++rank) {
+      if (!present(rank)) continue;
+      for (const MessageInfo& message : graph(rank).messages) {
+        const int peer = message.peer;
+        if (peer < 0 || peer >= shape_.rank_size || !present(peer)) continue;
+        if (message.is_sent) {
+          traffic[{rank, peer}].sent.push_back(message);
+        } else {
+          traffic[{peer, rank}].received.push_back(message);
+        }
+      }
+    }
+    for (const auto& [ends, each] : traffic) PIPESERVE_RETURN_IF_ERROR(Check(ends, each));
+    return OkStatus();
+  }
+
   Status CheckStageOutputs() const {
     const int width = shape_.ranks_per_stage();
     for (int begin = 0; begin < shape_.rank_size; begin += width) {
@@ -84,6 +116,24 @@ class SubgraphCheck {
   }
 
  private:
+  using Ends = std::pair<int, int>;  // Of a message: sender and receiver.
+  struct Traffic {
+    std::vector<MessageInfo> sent, received;
+  };
+
+  Status Check(const Ends& ends, const Traffic& traffic) const {
+    const auto& [sent, received] = traffic;
+    for (size_t i = 0; i < std::max(sent.size(), received.size()); ++i) {
+      const MessageInfo* const given = i < sent.size() ? &sent[i] : nullptr;
+      const MessageInfo* const taken = i < received.size() ? &received[i] : nullptr;
+      if (given != nullptr && taken != nullptr && Fit(*given, *taken)) continue;
+      return FailedPrecondition(StrCat("Rank ", ends.first, " sends ", Describe(given), " to rank ",
+                                       ends.second, ", which receives ", Describe(taken),
+                                       " from it, subgraph: ", subgraph_));
+    }
+    return OkStatus();
+  }
+
   bool present(int rank) const { return !agents_[static_cast<size_t>(rank)].empty(); }
   const GraphSignature& graph(int rank) const {
     return agents_[static_cast<size_t>(rank)][subgraph_];
@@ -140,6 +190,7 @@ Status CheckGroup(const GroupShape& shape, const std::vector<AgentGraphs>& agent
     PIPESERVE_RETURN_IF_ERROR(check.CheckFirstStageInputs());
     PIPESERVE_RETURN_IF_ERROR(check.CheckLaterStageInputs(&later_stages_take_inputs));
     PIPESERVE_RETURN_IF_ERROR(check.CheckStageOutputs());
+    PIPESERVE_RETURN_IF_ERROR(check.CheckMessages());
   }
   return CheckBatchSizes(shape, agents);
 }

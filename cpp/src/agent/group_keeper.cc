@@ -30,13 +30,6 @@ uint64_t LastEpochOfEarlierServers() {
          << kBitsForEpochs;
 }
 
-bool SameGraphs(const AgentGraphs& a, const AgentGraphs& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const GraphSignature& x, const GraphSignature& y) {
-                      return x.inputs == y.inputs && x.outputs == y.outputs;
-                    });
-}
-
 }  // namespace
 
 GroupKeeper::GroupKeeper(const AgentHubOptions& options)
@@ -89,7 +82,7 @@ Result<std::string> GroupKeeper::Register(AgentSpec spec) {
 Status GroupKeeper::CheckFits(const AgentSpec& spec) const {
   if (group_ != nullptr) {
     const AgentSpec& before = *seats_[static_cast<size_t>(spec.rank)].spec;
-    if (!SameGraphs(before.graphs, spec.graphs)) {
+    if (before.graphs != spec.graphs) {
       return FailedPrecondition(StrCat("rank ", spec.rank, " of ", servable_name_,
                                        " comes back with other graphs than it had before"));
     }

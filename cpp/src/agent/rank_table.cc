@@ -17,7 +17,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kMaxFileBytes = size_t{16} << 20;
-// Devices of one machine when a stage spans several.
+// Devices of one machine.
 constexpr int kCards = 8;
 
 // Reads the ranks of one parsed table; every error names its file.
@@ -108,7 +108,7 @@ class TableReader {
   std::vector<RankPlace> ranks_;
 };
 
-Status CheckOneStage(const RankTable& table) {
+Status CheckDevices(const RankTable& table) {
   std::map<std::pair<std::string, int>, size_t> users;
   for (size_t rank = 0; rank < table.ranks.size(); ++rank) {
     const RankPlace& place = table.ranks[rank];
@@ -122,33 +122,6 @@ Status CheckOneStage(const RankTable& table) {
       return FailedPrecondition(
           StrCat("Check rank table config failed, device id cannot larger than 8, rank ", rank,
                  " has device id ", place.device_id));
-    }
-  }
-  return OkStatus();
-}
-
-Status CheckStages(const RankTable& table, int rank_size, int stage_size) {
-  if (rank_size < kCards) {
-    return FailedPrecondition(StrCat("Rank size ", rank_size, "must >= card count ", kCards));
-  }
-  const int parallel = rank_size / stage_size;
-  if (parallel % kCards != 0) {
-    return FailedPrecondition(StrCat("Parallel count(rank size/stage size) ", parallel,
-                                     " in one stage must be N * ", kCards));
-  }
-  for (int rank = 0; rank < rank_size; ++rank) {
-    const int card = rank % kCards;
-    const RankPlace& first = table.ranks[static_cast<size_t>(rank - card)];
-    const RankPlace& place = table.ranks[static_cast<size_t>(rank)];
-    if (place.device_id != card) {
-      return FailedPrecondition(
-          StrCat("Check rank table config failed, expected device id of rank ", rank, " to be ",
-                 card, ", it is ", place.device_id));
-    }
-    if (place.ip != first.ip) {
-      return FailedPrecondition(StrCat("Check rank table config failed, expected device ip ",
-                                       place.ip, " of rank ", rank, " to be equal with device ip ",
-                                       first.ip, " of rank ", rank - card));
     }
   }
   return OkStatus();
@@ -197,7 +170,7 @@ Status CheckRankTable(const RankTable& table, int rank_size, int stage_size,
                                      " declared in rank table file '", path, "' not equal to ",
                                      rank_size, " declared in servable config"));
   }
-  return stage_size == 1 ? CheckOneStage(table) : CheckStages(table, rank_size, stage_size);
+  return CheckDevices(table);
 }
 
 }  // namespace pipeserve

@@ -114,6 +114,7 @@ void BindGraphBuilder(py::module_& m) {
       .def(
           "output", [](GraphBuilder& graph, Value x) { Unwrap(graph.Output(x)); }, py::arg("x"))
       .def("info", &Info, py::arg("x"))
+      .def("set_stage", &GraphBuilder::SetStage, py::arg("stage"))
       .def(
           "save",
           [](const GraphBuilder& graph, const std::string& path) {
@@ -122,10 +123,14 @@ void BindGraphBuilder(py::module_& m) {
           py::arg("path"))
       .def(
           "save_sharded",
-          [](const GraphBuilder& graph, const std::string& directory, int rank_size) {
-            Unwrap(WithoutGil([&] { return graph.SaveSharded(directory, rank_size); }));
+          [](const GraphBuilder& graph, const std::string& directory, int rank_size, int stages,
+             bool all_stages_take_inputs) {
+            const StageOptions options{.stages = stages,
+                                       .all_stages_take_inputs = all_stages_take_inputs};
+            Unwrap(WithoutGil([&] { return graph.SaveSharded(directory, rank_size, options); }));
           },
-          py::arg("directory"), py::arg("rank_size"));
+          py::arg("directory"), py::arg("rank_size"), py::arg("stages"),
+          py::arg("all_stages_take_inputs"));
   BindOperators(builder);
 }
 

@@ -1,4 +1,4 @@
-// Collectives among the ranks of a servable.
+// Collectives among the ranks of a servable, and messages from one to another.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,9 @@
 
 namespace pipeserve {
 
-// One rank's end of the group. All ranks of `ranks` call the same operations in the same order;
-// one thread at a time calls into one communicator, except Abort(), which any thread may call.
+// One rank's end of the group. All ranks of `ranks` call the same operations in the same order,
+// and any two ranks agree about the order of the messages and collectives between them; one thread
+// at a time calls into one communicator, except Abort(), which any thread may call.
 //
 // `ranks` are global, ascending, and contain rank(); empty means all. Every operation returns an
 // error on every member when one of them fails, aborts or does not come before the deadline:
@@ -38,6 +39,16 @@ class Communicator {
   // Concatenates every member's `bytes` bytes in rank order into `output`.
   virtual Status AllGather(std::span<const int32_t> ranks, const void* input, size_t bytes,
                            void* output, Deadline deadline) = 0;
+
+  // Hands `bytes` bytes to rank `to` and does not wait until it takes them: kMostUntaken whole
+  // messages to one rank may be on their way, of any size; only the next one waits for it.
+  // Receive() takes the messages of one rank in the order in which they were sent. `tag` and the
+  // size are what both sides must agree about. What a rank sent that left or broke may be lost.
+  static constexpr size_t kMostUntaken = 4;
+  virtual Status Send(int32_t to, int64_t tag, const void* input, size_t bytes,
+                      Deadline deadline) = 0;
+  virtual Status Receive(int32_t from, int64_t tag, void* output, size_t bytes,
+                         Deadline deadline) = 0;
 
   // Makes the running and all later operations fail with `reason` on this rank, and lets the
   // peers know as soon as they would wait for it. Idempotent; the first reason stays.

@@ -18,6 +18,10 @@ Status CheckSize(size_t count, size_t element_size, size_t members) {
                                 " bytes by ", members, " ranks is more than memory can hold"));
 }
 
+CollectiveCall MessageCall(int64_t tag, size_t bytes) {
+  return {.kind = CollectiveCall::Kind::kMessage, .members = 2, .bytes = bytes, .tag = tag};
+}
+
 }  // namespace
 
 void CopyPiece(void* to, const void* from, size_t bytes) {
@@ -39,6 +43,22 @@ Status ExchangeCommunicator::AllGather(std::span<const int32_t> ranks, const voi
                                        size_t bytes, void* output, Deadline deadline) {
   PIPESERVE_RETURN_IF_ERROR(broken());
   return Finish(TryAllGather(ranks, input, bytes, output, deadline));
+}
+
+Status ExchangeCommunicator::Send(int32_t to, int64_t tag, const void* input, size_t bytes,
+                                  Deadline deadline) {
+  PIPESERVE_RETURN_IF_ERROR(broken());
+  Status status = CheckPeer(to, bytes);
+  if (status.ok()) status = SendMessage(to, MessageCall(tag, bytes), input, deadline);
+  return Finish(std::move(status));
+}
+
+Status ExchangeCommunicator::Receive(int32_t from, int64_t tag, void* output, size_t bytes,
+                                     Deadline deadline) {
+  PIPESERVE_RETURN_IF_ERROR(broken());
+  Status status = CheckPeer(from, bytes);
+  if (status.ok()) status = ReceiveMessage(from, MessageCall(tag, bytes), output, deadline);
+  return Finish(std::move(status));
 }
 
 void ExchangeCommunicator::Abort(Status reason) {
@@ -94,6 +114,14 @@ Status ExchangeCommunicator::Contribute(std::span<const int32_t> group, const Co
   if (unwanted_.size() < bytes) unwanted_ = Buffer::Allocate(bytes);
   if (is_sum) return Reduce(group, call, input, unwanted_.mutable_data(), deadline);
   return Exchange(group, call, input, unwanted_.mutable_data(), deadline);
+}
+
+Status ExchangeCommunicator::CheckPeer(int32_t peer, size_t bytes) const {
+  if (peer < 0 || peer >= size() || peer == rank_) {
+    return InvalidArgument(StrCat("rank ", rank_, " of ", size(),
+                                  " exchanges messages with the others, not with rank ", peer));
+  }
+  return CheckSize(bytes, 1, 1);
 }
 
 Result<std::span<const int32_t>> ExchangeCommunicator::CheckGroup(

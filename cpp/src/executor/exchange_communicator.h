@@ -1,4 +1,4 @@
-// A Communicator whose operations are all made of one: every member sees every member's piece.
+// A Communicator whose collectives are all made of one: every member sees every member's piece.
 #pragma once
 
 #include <vector>
@@ -18,6 +18,8 @@ class ExchangeCommunicator : public Communicator {
                       void* output, size_t count, Deadline deadline) final;
   Status AllGather(std::span<const int32_t> ranks, const void* input, size_t bytes, void* output,
                    Deadline deadline) final;
+  Status Send(int32_t to, int64_t tag, const void* input, size_t bytes, Deadline deadline) final;
+  Status Receive(int32_t from, int64_t tag, void* output, size_t bytes, Deadline deadline) final;
   void Abort(Status reason) final EXCLUDES(mutex_);
 
  protected:
@@ -37,12 +39,22 @@ class ExchangeCommunicator : public Communicator {
   virtual Status Contribute(std::span<const int32_t> group, const CollectiveCall& call,
                             const void* input, Deadline deadline);
 
-  // Makes a running Exchange() or Reduce() of this rank return an error, and those of peers that
+  // The two ends of a message, see Communicator. `to` and `from` are other ranks.
+  virtual Status SendMessage(int32_t to, const CollectiveCall& message, const void* input,
+                             Deadline deadline) = 0;
+  virtual Status ReceiveMessage(int32_t from, const CollectiveCall& message, void* output,
+                                Deadline deadline) = 0;
+
+  // Breaks, because of what a thread of the subclass found.
+  void Break(Status reason) EXCLUDES(mutex_) { (void)Finish(std::move(reason)); }
+
+  // Makes a running operation of this rank return an error, and those of peers that
   // need this rank. Called once, by any thread.
   virtual void Disconnect(const Status& reason) = 0;
 
  private:
   Result<std::span<const int32_t>> CheckGroup(std::span<const int32_t> ranks) const;
+  Status CheckPeer(int32_t peer, size_t bytes) const;
   Status TryAllReduceSum(std::span<const int32_t> ranks, DataType dtype, const void* input,
                          void* output, size_t count, Deadline deadline);
   Status TryAllGather(std::span<const int32_t> ranks, const void* input, size_t bytes, void* output,

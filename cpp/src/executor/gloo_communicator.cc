@@ -26,7 +26,7 @@ using Milliseconds = std::chrono::milliseconds;
 constexpr size_t kInlineBytes = size_t{16} << 10;
 constexpr Milliseconds kConnectLimit{10'000};
 // Gloo keeps messages of different slots apart.
-constexpr uint64_t kFrameSlot = 0, kRestSlot = 1;
+constexpr uint64_t kFrameSlot = 0, kRestSlot = 1, kMessageSlot = 2, kMessageRestSlot = 3;
 
 // An address of Gloo as it travels over the mesh.
 struct AddressNote {
@@ -107,6 +107,11 @@ Result<std::vector<Address>> SwapAddresses(std::span<const Socket> mesh,
 }  // namespace
 
 GlooCommunicator::Frame::Frame() : bytes(sizeof(CollectiveCall) + kInlineBytes) {}
+
+void GlooCommunicator::Frame::Fill(const CollectiveCall& call, const void* input, size_t inlined) {
+  std::memcpy(bytes.data(), &call, sizeof(call));
+  CopyPiece(piece(), input, inlined);
+}
 
 GlooCommunicator::GlooCommunicator(int rank, std::vector<Socket> mesh,
                                    std::shared_ptr<Context> context)
@@ -222,8 +227,7 @@ Status GlooCommunicator::SumSlices(std::span<const int32_t> group, const Collect
 
 Status GlooCommunicator::SwapFrames(std::span<const int32_t> peers, const CollectiveCall& call,
                                     const void* input, size_t inlined, Deadline deadline) {
-  std::memcpy(frame_.bytes.data(), &call, sizeof(call));
-  CopyPiece(frame_.piece(), input, inlined);
+  frame_.Fill(call, input, inlined);
   for (const int32_t peer : peers) {
     PIPESERVE_RETURN_IF_ERROR(Try(peer, [&] {
       peers_[peer].outgoing->send(peer, kFrameSlot, 0, sizeof(CollectiveCall) + inlined);
@@ -232,7 +236,7 @@ Status GlooCommunicator::SwapFrames(std::span<const int32_t> peers, const Collec
   for (const int32_t peer : peers) {
     PIPESERVE_RETURN_IF_ERROR(
         Await(peers_[peer].incoming, Direction::kReceive, peer, call, deadline));
-    PIPESERVE_RETURN_IF_ERROR(CheckFrame(peer, call));
+    PIPESERVE_RETURN_IF_ERROR(CheckFrame(peer, peers_[peer].frame, call));
   }
   for (const int32_t peer : peers) {
     PIPESERVE_RETURN_IF_ERROR(Await(peers_[peer].outgoing, Direction::kSend, peer, call, deadline));
@@ -240,9 +244,10 @@ Status GlooCommunicator::SwapFrames(std::span<const int32_t> peers, const Collec
   return OkStatus();
 }
 
-Status GlooCommunicator::CheckFrame(int32_t peer, const CollectiveCall& call) const {
+Status GlooCommunicator::CheckFrame(int32_t peer, const Frame& frame,
+                                    const CollectiveCall& call) const {
   CollectiveCall came;
-  std::memcpy(&came, peers_[peer].frame.bytes.data(), sizeof(came));
+  std::memcpy(&came, frame.bytes.data(), sizeof(came));
   return came == call ? OkStatus() : Disagreement(rank(), call, peer, came);
 }
 
@@ -282,6 +287,57 @@ Status GlooCommunicator::Move(std::span<const int32_t> group, const CollectiveCa
   return OkStatus();
 }
 
+Status GlooCommunicator::SendMessage(int32_t to, const CollectiveCall& message, const void* input,
+                                     Deadline deadline) {
+  Peer& peer = peers_[to];
+  Letter& letter = peer.letters[peer.next_letter];
+  peer.next_letter = (peer.next_letter + 1) % peer.letters.size();
+  if (letter.is_posted) PIPESERVE_RETURN_IF_ERROR(AwaitSent(to, letter, message, deadline));
+  const size_t inlined = message.bytes <= kInlineBytes ? message.bytes : 0;
+  letter.call = message;
+  letter.is_posted = true;
+  letter.frame.Fill(message, input, inlined);
+  letter.frame_window = OpenWindow(letter.frame.bytes);
+  PIPESERVE_RETURN_IF_ERROR(CheckConnected());
+  PIPESERVE_RETURN_IF_ERROR(Try(to, [&] {
+    letter.frame_window->send(to, kMessageSlot, 0, sizeof(CollectiveCall) + inlined);
+  }));
+  letter.rest_window = nullptr;
+  if (inlined == message.bytes) return OkStatus();
+  letter.rest = Buffer::Allocate(message.bytes);
+  CopyPiece(letter.rest.mutable_data(), input, message.bytes);
+  letter.rest_window = OpenWindow({letter.rest.mutable_data(), message.bytes});
+  return Try(to, [&] { letter.rest_window->send(to, kMessageRestSlot, 0, message.bytes); });
+}
+
+Status GlooCommunicator::AwaitSent(int32_t to, Letter& letter, const CollectiveCall& message,
+                                   Deadline deadline) {
+  Status status = Await(letter.frame_window, Direction::kSend, to, letter.call, deadline);
+  if (status.ok() && letter.rest_window != nullptr) {
+    status = Await(letter.rest_window, Direction::kSend, to, letter.call, deadline);
+  }
+  if (status.code() == StatusCode::kDeadlineExceeded) return DidNotTake(rank(), message, to);
+  return status;
+}
+
+Status GlooCommunicator::ReceiveMessage(int32_t from, const CollectiveCall& message, void* output,
+                                        Deadline deadline) {
+  Frame frame;
+  const Window incoming = OpenWindow(frame.bytes);
+  PIPESERVE_RETURN_IF_ERROR(
+      Try(from, [&] { incoming->recv(from, kMessageSlot, 0, frame.bytes.size()); }));
+  PIPESERVE_RETURN_IF_ERROR(Await(incoming, Direction::kReceive, from, message, deadline));
+  PIPESERVE_RETURN_IF_ERROR(CheckFrame(from, frame, message));
+  if (message.bytes <= kInlineBytes) {
+    CopyPiece(output, frame.piece(), message.bytes);
+    return OkStatus();
+  }
+  const Window rest = OpenWindow({static_cast<std::byte*>(output), message.bytes});
+  PIPESERVE_RETURN_IF_ERROR(
+      Try(from, [&] { rest->recv(from, kMessageRestSlot, 0, message.bytes); }));
+  return Await(rest, Direction::kReceive, from, message, deadline);
+}
+
 GlooCommunicator::Window GlooCommunicator::OpenWindow(std::span<std::byte> bytes) const {
   return context_->createUnboundBuffer(bytes.data(), bytes.size());
 }
@@ -294,8 +350,7 @@ Status GlooCommunicator::Await(const Window& window, Direction direction, int32_
     if (status.ok()) continue;
     PIPESERVE_RETURN_IF_ERROR(CheckConnected());  // Knows better who is to blame.
     if (!deadline.HasPassed()) return status;
-    return DeadlineExceeded(StrCat("rank ", peer, " did not come to ", call.ToString(), " of rank ",
-                                   rank(), " before the deadline"));
+    return DidNotCome(rank(), call, peer);
   }
   return OkStatus();
 }

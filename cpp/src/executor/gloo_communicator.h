@@ -1,6 +1,7 @@
-// Collectives over the transport of Gloo.
+// Collectives and messages over the transport of Gloo.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -22,7 +23,8 @@ namespace pipeserve {
 // each: what the sender asks for and, when it is small, its piece. Gloo ends the process when a
 // message is longer than its receiver expects, therefore frames have one size, and what does not
 // fit into one is sent only when all agree. A large sum is made slice by slice, each by one member,
-// in rank order like all sums.
+// in rank order like all sums. A message is a frame, and what does not fit into it; Gloo keeps both
+// until the receiver asks for them.
 //
 // Gloo cannot tell one that broke from one that left after its part was done. The mesh, which
 // carries no bytes, does: a peer that breaks or aborts resets its connections, which wakes the
@@ -55,12 +57,25 @@ class GlooCommunicator final : public ExchangeCommunicator {
   // A CollectiveCall, in the byte order of the machine (see Hello of the mesh), and a piece.
   struct Frame {
     Frame();
+    void Fill(const CollectiveCall& call, const void* input, size_t inlined);
     std::byte* piece() { return bytes.data() + sizeof(CollectiveCall); }
 
     std::vector<std::byte> bytes;
   };
 
+  // A message to a peer, which Gloo may not have sent yet.
+  struct Letter {
+    Frame frame;
+    Window frame_window;
+    Buffer rest;
+    Window rest_window;  // Null when all is in the frame.
+    CollectiveCall call;
+    bool is_posted = false;
+  };
+
   struct Peer {
+    std::array<Letter, kMostUntaken> letters;
+    size_t next_letter = 0;
     Frame frame;
     Window incoming;  // The frame.
     Window outgoing;  // This rank's frame.
@@ -88,13 +103,20 @@ class GlooCommunicator final : public ExchangeCommunicator {
                   std::byte* pieces, Deadline deadline) override;
   Status Reduce(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
                 void* output, Deadline deadline) override;
+  Status SendMessage(int32_t to, const CollectiveCall& message, const void* input,
+                     Deadline deadline) override;
+  Status ReceiveMessage(int32_t from, const CollectiveCall& message, void* output,
+                        Deadline deadline) override;
   void Disconnect(const Status& reason) override;
+
+  // Waits until Gloo has sent it. The deadline's error says that `message` cannot follow.
+  Status AwaitSent(int32_t to, Letter& letter, const CollectiveCall& message, Deadline deadline);
 
   // Sends each of `peers` a frame with the first `inlined` bytes of `input`, and receives theirs
   // into theirs. All ask for `call`. To be read before the next ExpectFrame().
   Status SwapFrames(std::span<const int32_t> peers, const CollectiveCall& call, const void* input,
                     size_t inlined, Deadline deadline);
-  Status CheckFrame(int32_t peer, const CollectiveCall& call) const;
+  Status CheckFrame(int32_t peer, const Frame& frame, const CollectiveCall& call) const;
   // Gives Gloo leave to receive the peer's next frame, so that it is sent without a question. A
   // peer that is gone has done its part so far; what needs it next finds out.
   void ExpectFrame(int32_t peer);

@@ -54,6 +54,7 @@ Result<LoadedGraph> LoadedGraph::Create(GraphId id, Graph graph, int rank_size,
   const auto info = [&](ValueId each) { return loaded.infos_[static_cast<size_t>(each)]; };
   for (const ValueId each : kept.inputs) loaded.signature_.inputs.push_back(info(each));
   for (const ValueId each : kept.outputs) loaded.signature_.outputs.push_back(info(each));
+  loaded.signature_.messages = SignatureOf(kept).messages;
   loaded.is_static_ = std::all_of(loaded.infos_.begin(), loaded.infos_.end(),
                                   [](const TensorInfo& each) { return each.shape.is_known(); });
   return loaded;
@@ -65,9 +66,10 @@ Status LoadedGraph::CheckNodes(const CheckNode& check) {
     operands.clear();
     for (const ValueId id : node.inputs) operands.push_back(infos_[static_cast<size_t>(id)]);
     PIPESERVE_RETURN_IF_ERROR(check(node, operands));
+    if (IsMessage(node.op)) meets_others_ = true;
     if (!IsCollective(node.op)) continue;
     PIPESERVE_RETURN_IF_ERROR(CheckGroup(node, rank_size_));
-    if (CollectiveMembers(node, rank_size_) > 1) has_collectives_ = true;
+    if (CollectiveMembers(node, rank_size_) > 1) meets_others_ = true;
   }
   return OkStatus();
 }

@@ -28,8 +28,9 @@ class LoadedGraph {
 
   const Graph& graph() const { return graph_; }
   const GraphSignature& signature() const { return signature_; }
-  // Whether a run meets other ranks.
-  bool has_collectives() const { return has_collectives_; }
+  // Whether a run meets other ranks, by collectives or messages.
+  bool meets_others() const { return meets_others_; }
+  bool has_messages() const { return !signature_.messages.empty(); }
   // Whether no value has an unknown dimension.
   bool is_static() const { return is_static_; }
   // Of graph().values, unknown dimensions included.
@@ -52,7 +53,7 @@ class LoadedGraph {
   Graph graph_;
   std::vector<TensorInfo> infos_;
   GraphSignature signature_;
-  bool has_collectives_ = false;
+  bool meets_others_ = false;
   bool is_static_ = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <map>
 
 #include "base/str_cat.h"
@@ -25,6 +26,11 @@ class Hub {
 
   Status Exchange(int rank, std::span<const int32_t> ranks, const CollectiveCall& call,
                   const void* input, std::byte* pieces, Deadline deadline) EXCLUDES(mutex_);
+
+  Status Send(int from, int to, const CollectiveCall& message, const void* input, Deadline deadline)
+      EXCLUDES(mutex_);
+  Status Receive(int from, int to, const CollectiveCall& message, void* output, Deadline deadline)
+      EXCLUDES(mutex_);
 
   // `rank` takes part in nothing any more. The first reason stays.
   void Leave(int rank, const Status& reason) EXCLUDES(mutex_);
@@ -50,6 +56,12 @@ class Hub {
     CondVar changed;
   };
 
+  // The messages from one rank to another.
+  struct Channel {
+    std::deque<Slot> untaken;
+    CondVar changed;
+  };
+
   Group& FindGroup(std::span<const int32_t> ranks) EXCLUDES(mutex_);
   Status Announce(int rank, std::span<const int32_t> ranks, Group& group, Member& member,
                   Deadline deadline) EXCLUDES(mutex_);
@@ -58,6 +70,7 @@ class Hub {
 
   Mutex mutex_;
   std::map<std::vector<int32_t>, Group, RanksLess> groups_ GUARDED_BY(mutex_);
+  std::map<std::pair<int, int>, Channel> channels_ GUARDED_BY(mutex_);  // By sender and receiver.
   std::vector<Status> left_ GUARDED_BY(mutex_);  // By rank; OK while it takes part.
 };
 
@@ -122,10 +135,52 @@ Status Hub::CheckPresent(int rank, std::span<const int32_t> ranks) const {
   return OkStatus();
 }
 
+Status Hub::Send(int from, int to, const CollectiveCall& message, const void* input,
+                 Deadline deadline) {
+  Slot slot{message, Buffer::Allocate(message.bytes)};
+  CopyPiece(slot.bytes.mutable_data(), input, message.bytes);
+  MutexLock lock(mutex_);
+  Channel& channel = channels_[{from, to}];
+  const std::array<int32_t, 2> pair{from, to};
+  while (true) {
+    PIPESERVE_RETURN_IF_ERROR(CheckPresent(from, pair));
+    if (channel.untaken.size() < Communicator::kMostUntaken) break;
+    if (!channel.changed.WaitUntil(mutex_, deadline) && deadline.HasPassed()) {
+      return DidNotTake(from, message, to);
+    }
+  }
+  channel.untaken.push_back(std::move(slot));
+  channel.changed.NotifyAll();
+  return OkStatus();
+}
+
+Status Hub::Receive(int from, int to, const CollectiveCall& message, void* output,
+                    Deadline deadline) {
+  Slot slot;
+  {
+    MutexLock lock(mutex_);
+    Channel& channel = channels_[{from, to}];
+    const std::array<int32_t, 2> pair{from, to};
+    while (channel.untaken.empty()) {
+      PIPESERVE_RETURN_IF_ERROR(CheckPresent(to, pair));
+      if (!channel.changed.WaitUntil(mutex_, deadline) && channel.untaken.empty()) {
+        return DidNotCome(to, message, from);
+      }
+    }
+    slot = std::move(channel.untaken.front());
+    channel.untaken.pop_front();
+    channel.changed.NotifyAll();
+  }
+  if (slot.call != message) return Disagreement(to, message, from, slot.call);
+  CopyPiece(output, slot.bytes.data(), message.bytes);
+  return OkStatus();
+}
+
 void Hub::Leave(int rank, const Status& reason) {
   MutexLock lock(mutex_);
   if (left_[rank].ok()) left_[rank] = reason;
   for (auto& [ranks, group] : groups_) group.changed.NotifyAll();
+  for (auto& [ends, channel] : channels_) channel.changed.NotifyAll();
 }
 
 class LocalCommunicator final : public ExchangeCommunicator {
@@ -138,6 +193,14 @@ class LocalCommunicator final : public ExchangeCommunicator {
   Status Exchange(std::span<const int32_t> group, const CollectiveCall& call, const void* input,
                   std::byte* pieces, Deadline deadline) override {
     return hub_->Exchange(rank(), group, call, input, pieces, deadline);
+  }
+  Status SendMessage(int32_t to, const CollectiveCall& message, const void* input,
+                     Deadline deadline) override {
+    return hub_->Send(rank(), to, message, input, deadline);
+  }
+  Status ReceiveMessage(int32_t from, const CollectiveCall& message, void* output,
+                        Deadline deadline) override {
+    return hub_->Receive(from, rank(), message, output, deadline);
   }
   void Disconnect(const Status& reason) override { hub_->Leave(rank(), reason); }
 

@@ -1,4 +1,4 @@
-// Collectives among threads of one process.
+// Collectives and messages among threads of one process.
 #pragma once
 
 #include <memory>

@@ -29,7 +29,10 @@ ShmCommunicator::ShmCommunicator(int rank, std::vector<Socket> sockets, ShmSegme
       segment_(std::move(segment)),
       sequences_(sockets_.size()),
       latest_(sockets_.size()),
-      watch_(sockets_, [this] { AlarmAll(); }) {
+      sent_(sockets_.size()),
+      received_(sockets_.size()),
+      watch_(sockets_, [this] { AlarmAll(); }),
+      outbox_(rank, size(), this, [this](Status reason) { Break(std::move(reason)); }) {
   for (auto& readers : readers_) readers.reserve(sockets_.size());
   pieces_.reserve(sockets_.size());
 }
@@ -169,8 +172,7 @@ Status ShmCommunicator::AwaitMembers(std::span<const int32_t> group, const Colle
   }
   PIPESERVE_ASSIGN_OR_RETURN(complete, Await(bell, deadline, are_there));
   if (complete) return OkStatus();
-  return DeadlineExceeded(StrCat("rank ", missing, " did not come to ", call.ToString(),
-                                 " of rank ", rank(), " before the deadline"));
+  return DidNotCome(rank(), call, missing);
 }
 
 Status ShmCommunicator::Leave(std::span<const int32_t> group) {
@@ -227,14 +229,86 @@ Result<bool> ShmCommunicator::HasFinished(const Reader& reader) {
 Status ShmCommunicator::CheckHeaders(std::span<const int32_t> group,
                                      const PieceHeader& header) const {
   for (size_t i = 0; i < group.size(); ++i) {
-    const PieceHeader came = ShmSegment::ReadHeader(pieces_[i]);
-    if (came == header) continue;
-    if (came.call != header.call) return Disagreement(rank(), header.call, group[i], came.call);
-    return FailedPrecondition(StrCat("rank ", group[i],
-                                     " wrote garbage into shared memory: ", "a piece from byte ",
-                                     came.begin, " on instead of ", header.begin));
+    PIPESERVE_RETURN_IF_ERROR(CheckHeader(group[i], ShmSegment::ReadHeader(pieces_[i]), header));
   }
   return OkStatus();
+}
+
+Status ShmCommunicator::CheckHeader(int32_t peer, const PieceHeader& came,
+                                    const PieceHeader& wanted) const {
+  if (came == wanted) return OkStatus();
+  if (came.call != wanted.call) return Disagreement(rank(), wanted.call, peer, came.call);
+  return FailedPrecondition(StrCat("rank ", peer,
+                                   " wrote garbage into shared memory: ", "a piece from byte ",
+                                   came.begin, " on instead of ", wanted.begin));
+}
+
+Status ShmCommunicator::SendMessage(int32_t to, const CollectiveCall& message, const void* input,
+                                    Deadline deadline) {
+  return outbox_.Send(to, message, input, deadline);
+}
+
+Result<bool> ShmCommunicator::Carry(int32_t peer, Outgoing* message) {
+  do {
+    if (watch_.IsGone(peer)) {
+      return Unavailable(StrCat("rank ", peer, " is gone: its connection ended"));
+    }
+    const uint64_t taken = segment_.taken(peer, rank()).load();
+    const uint64_t sent = sent_[peer];
+    PIPESERVE_RETURN_IF_ERROR(CheckCount(peer, taken, sent - std::min(sent, kSlots), sent));
+    if (sent - taken == kSlots) return false;
+    const std::span<const std::byte> rest = message->bytes.subspan(message->done);
+    const size_t length = std::min(segment_.message_slot_bytes(), rest.size());
+    std::byte* const slot = segment_.message(rank(), peer, sent);
+    ShmSegment::WriteHeader(slot, {.call = message->call, .begin = message->done});
+    CopyPiece(slot, rest.data(), length);
+    segment_.sent(rank(), peer).store(++sent_[peer]);
+    segment_.mail(peer).Ring();
+    message->done += length;
+  } while (message->done < message->bytes.size());
+  return true;
+}
+
+Status ShmCommunicator::AwaitRoom(uint32_t seen, std::span<const int32_t>) {
+  (void)segment_.mail(rank()).WaitWhile(seen, Deadline::Infinite());
+  return OkStatus();
+}
+
+Status ShmCommunicator::ReceiveMessage(int32_t from, const CollectiveCall& message, void* output,
+                                       Deadline deadline) {
+  const PieceHeader whole{.call = message};
+  size_t begin = 0;
+  do {
+    PIPESERVE_ASSIGN_OR_RETURN(const bool came, AwaitMail(from, deadline));
+    if (!came) return DidNotCome(rank(), message, from);
+    const std::byte* const slot = segment_.message(from, rank(), received_[from]);
+    PieceHeader wanted = whole;
+    wanted.begin = begin;
+    PIPESERVE_RETURN_IF_ERROR(CheckHeader(from, ShmSegment::ReadHeader(slot), wanted));
+    const size_t length = std::min(segment_.message_slot_bytes(), message.bytes - begin);
+    if (length > 0) CopyPiece(static_cast<std::byte*>(output) + begin, slot, length);
+    segment_.taken(rank(), from).store(++received_[from]);
+    segment_.mail(from).Ring();
+    begin += length;
+  } while (begin < message.bytes);
+  return OkStatus();
+}
+
+Result<bool> ShmCommunicator::AwaitMail(int32_t from, Deadline deadline) {
+  return Await(segment_.mail(rank()), deadline, [&]() -> Result<bool> {
+    const bool is_gone = watch_.IsGone(from);  // Looked for before what it may have left there.
+    const uint64_t sent = segment_.sent(from, rank()).load(), received = received_[from];
+    PIPESERVE_RETURN_IF_ERROR(CheckCount(from, sent, received, received + kSlots));
+    if (sent > received) return true;
+    if (is_gone) return Unavailable(StrCat("rank ", from, " is gone: its connection ended"));
+    return false;
+  });
+}
+
+Status ShmCommunicator::CheckCount(int32_t peer, uint64_t count, uint64_t least, uint64_t most) {
+  if (count >= least && count <= most) return OkStatus();
+  return FailedPrecondition(StrCat("rank ", peer, " wrote garbage into shared memory: it counts ",
+                                   count, " messages, wanted ", least, " to ", most));
 }
 
 int ShmCommunicator::FirstGone(std::span<const int32_t> group) const {
@@ -247,13 +321,15 @@ void ShmCommunicator::AlarmAll() const {
   for (int each = 0; each < size(); ++each) {
     segment_.complete(each).Alarm();
     segment_.finished(each).Alarm();
+    segment_.mail(each).Alarm();
   }
 }
 
 // An operation of another thread wakes up here and finds the mark; the peers' watches see the
 // reset.
-void ShmCommunicator::Disconnect(const Status&) {
+void ShmCommunicator::Disconnect(const Status& reason) {
   disconnected_.store(true);
+  outbox_.Stop(reason);
   for (const Socket& socket : sockets_) ResetConnection(socket);
   AlarmAll();
 }

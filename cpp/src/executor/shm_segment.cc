@@ -1,14 +1,19 @@
 #include "executor/shm_segment.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace pipeserve {
 
 ShmSegment::ShmSegment(int ranks) : ranks_(ranks) {
   constexpr size_t kLine = 64, kPage = 4096;
-  const size_t marks = (ranks_ * sizeof(uint64_t) + kLine - 1) / kLine * kLine;
-  slots_begin_ = sizeof(Desk) + marks;
-  const size_t used = slots_begin_ + kSlots * (kHeaderBytes + kSlotBytes);
+  constexpr size_t kKinds = 3;  // Of counters.
+  const size_t counts = (kKinds * ranks_ * sizeof(uint64_t) + kLine - 1) / kLine * kLine;
+  slots_begin_ = sizeof(Desk) + counts;
+  messages_begin_ = slots_begin_ + kSlots * (kHeaderBytes + kSlotBytes);
+  message_slot_bytes_ =
+      std::clamp(kMessageBytes / (kSlots * ranks_) / kPage * kPage, kPage, kSlotBytes);
+  const size_t used = messages_begin_ + ranks_ * kSlots * (kHeaderBytes + message_slot_bytes_);
   desk_bytes_ = (used + kPage - 1) / kPage * kPage;
 }
 
@@ -26,8 +31,8 @@ Result<ShmSegment> ShmSegment::Map(FileDescriptor descriptor, int ranks) {
   return segment;
 }
 
-void ShmSegment::WriteHeader(int rank, uint32_t slot, const PieceHeader& header) const {
-  std::memcpy(piece(rank, slot) - kHeaderBytes, &header, sizeof(header));
+void ShmSegment::WriteHeader(std::byte* piece, const PieceHeader& header) {
+  std::memcpy(piece - kHeaderBytes, &header, sizeof(header));
 }
 
 PieceHeader ShmSegment::ReadHeader(const std::byte* piece) {

@@ -38,8 +38,9 @@ struct PieceHeader {
   friend bool operator==(const PieceHeader&, const PieceHeader&) = default;
 };
 
-// One desk per rank: its doorbells, its marks for every peer, two slots for pieces. Only the rank
-// itself writes to its desk, but for the doorbells; readers take nothing on trust.
+// One desk per rank: its doorbells, its marks for every peer, two slots for pieces, and two for
+// messages to each peer. Only the rank itself writes to its desk, but for the doorbells; readers
+// take nothing on trust.
 class ShmSegment {
  public:
   // Of a group of `ranks` (at least 1). Errors: those of SharedMemory.
@@ -53,11 +54,25 @@ class ShmSegment {
   // Rung when `rank` has read the pieces of a round.
   Doorbell& finished(int rank) const { return desk(rank).finished; }
   // What `rank` tells `peer`.
-  std::atomic<uint64_t>& mark(int rank, int peer) const {
-    return reinterpret_cast<std::atomic<uint64_t>*>(At(rank, sizeof(Desk)))[peer];
+  std::atomic<uint64_t>& mark(int rank, int peer) const { return Count(rank, 0, peer); }
+  // Rung when a message for `rank` lies there, or one of its own has been taken.
+  Doorbell& mail(int rank) const { return desk(rank).mail; }
+  // How many slots `rank` has filled with messages to `peer`, and taken of those from it.
+  std::atomic<uint64_t>& sent(int rank, int peer) const { return Count(rank, 1, peer); }
+  std::atomic<uint64_t>& taken(int rank, int peer) const { return Count(rank, 2, peer); }
+  // Bytes of a message that one of its slots takes.
+  size_t message_slot_bytes() const { return message_slot_bytes_; }
+  std::byte* message(int rank, int peer, uint64_t slot) const {
+    return At(rank, messages_begin_ +
+                        (peer * kSlots + slot % kSlots) * (kHeaderBytes + message_slot_bytes_) +
+                        kHeaderBytes);
   }
-  void WriteHeader(int rank, uint32_t slot, const PieceHeader& header) const;
-  // In front of a `piece()`, as it is now: a copy that does not change any more.
+
+  void WriteHeader(int rank, uint32_t slot, const PieceHeader& header) const {
+    WriteHeader(piece(rank, slot), header);
+  }
+  static void WriteHeader(std::byte* piece, const PieceHeader& header);
+  // In front of a `piece()` or a `message()`, as it is now: a copy that does not change any more.
   static PieceHeader ReadHeader(const std::byte* piece);
   std::byte* piece(int rank, uint32_t slot) const {
     return At(rank, slots_begin_ + slot * (kHeaderBytes + kSlotBytes) + kHeaderBytes);
@@ -65,11 +80,13 @@ class ShmSegment {
 
  private:
   static constexpr size_t kHeaderBytes = 64;
+  // Of a rank's slots for messages together, so that large groups do not take much memory.
+  static constexpr size_t kMessageBytes = size_t{1} << 20;
   static_assert(sizeof(PieceHeader) <= kHeaderBytes);
 
   // All bytes zero is an unused desk.
   struct Desk {
-    Doorbell complete, finished;
+    Doorbell complete, finished, mail;
   };
 
   explicit ShmSegment(int ranks);
@@ -77,9 +94,13 @@ class ShmSegment {
   std::byte* At(int rank, size_t offset) const {
     return memory_.data() + rank * desk_bytes_ + offset;
   }
+  // Each rank has `ranks_` counters of each kind.
+  std::atomic<uint64_t>& Count(int rank, size_t kind, int peer) const {
+    return reinterpret_cast<std::atomic<uint64_t>*>(At(rank, sizeof(Desk)))[kind * ranks_ + peer];
+  }
   Desk& desk(int rank) const { return *reinterpret_cast<Desk*>(At(rank, 0)); }
 
-  size_t ranks_, slots_begin_, desk_bytes_;
+  size_t ranks_, slots_begin_, messages_begin_, message_slot_bytes_, desk_bytes_;
   SharedMemory memory_;
 };
 

@@ -1,7 +1,9 @@
 #include "executor/socket_communicator.h"
 
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -41,7 +43,11 @@ bool PaysToShare(size_t members, size_t bytes) {
 }  // namespace
 
 SocketCommunicator::SocketCommunicator(int rank, std::vector<Socket> sockets)
-    : ExchangeCommunicator(rank, static_cast<int>(sockets.size())), peers_(sockets.size()) {
+    : ExchangeCommunicator(rank, static_cast<int>(sockets.size())),
+      peers_(sockets.size()),
+      wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      outbox_(rank, static_cast<int>(sockets.size()), this,
+              [this](Status reason) { Break(std::move(reason)); }) {
   for (size_t i = 0; i < sockets.size(); ++i) peers_[i].socket = std::move(sockets[i]);
   polled_.reserve(sockets.size());
 }
@@ -93,10 +99,10 @@ Status SocketCommunicator::SumSlices(std::span<const int32_t> group, const Colle
 
 Status SocketCommunicator::Move(std::span<const int32_t> group, const CollectiveCall& call,
                                 Deadline deadline) {
-  Start(group, call);
+  PIPESERVE_RETURN_IF_ERROR(Start(group, call, deadline));
   for (const int32_t peer : group) {
     // The sockets have room for most pieces, so that sending first saves a poll().
-    if (peer != rank()) PIPESERVE_RETURN_IF_ERROR(Send(peer));
+    if (peer != rank()) PIPESERVE_RETURN_IF_ERROR(SendSome(peer));
   }
   while (SelectPending(group)) {
     PIPESERVE_RETURN_IF_ERROR(WaitReady(group, call, deadline));
@@ -105,23 +111,34 @@ Status SocketCommunicator::Move(std::span<const int32_t> group, const Collective
       if (polled_[i].events == 0) {
         return Unavailable(StrCat("rank ", group[i], " is gone: it reset its connection"));
       }
-      PIPESERVE_RETURN_IF_ERROR(Send(group[i]));
-      PIPESERVE_RETURN_IF_ERROR(Receive(group[i], call));
+      PIPESERVE_RETURN_IF_ERROR(SendSome(group[i]));
+      PIPESERVE_RETURN_IF_ERROR(ReceiveSome(group[i], call));
     }
   }
   return OkStatus();
 }
 
-void SocketCommunicator::Start(std::span<const int32_t> group, const CollectiveCall& call) {
+Status SocketCommunicator::Start(std::span<const int32_t> group, const CollectiveCall& call,
+                                 Deadline deadline) {
   for (const int32_t each : group) {
+    if (each == rank()) continue;
+    PIPESERVE_RETURN_IF_ERROR(outbox_.AwaitEmpty(each, call, deadline));
     Peer& peer = peers_[each];
-    peer.outgoing = {.sequence = ++peer.sequence,
-                     .bytes = call.bytes,
-                     .members = call.members,
-                     .kind = static_cast<uint8_t>(call.kind),
-                     .dtype = static_cast<uint8_t>(call.dtype)};
+    peer.outgoing = HeaderOf(call, ++peer.sent_count);
+    peer.wanted = HeaderOf(call, ++peer.received_count);
     peer.sent = peer.received = 0;
   }
+  return OkStatus();
+}
+
+SocketCommunicator::Header SocketCommunicator::HeaderOf(const CollectiveCall& call,
+                                                        uint64_t sequence) {
+  return {.sequence = sequence,
+          .bytes = call.bytes,
+          .members = call.members,
+          .kind = static_cast<uint8_t>(call.kind),
+          .dtype = static_cast<uint8_t>(call.dtype),
+          .tag = call.tag};
 }
 
 bool SocketCommunicator::SelectPending(std::span<const int32_t> group) {
@@ -144,11 +161,10 @@ Status SocketCommunicator::WaitReady(std::span<const int32_t> group, const Colle
   const Status status = PollUntil(polled_, deadline);
   if (status.code() != StatusCode::kDeadlineExceeded) return status;
   const auto missing = std::ranges::find_if(polled_, [](const pollfd& p) { return p.events != 0; });
-  return DeadlineExceeded(StrCat("rank ", group[missing - polled_.begin()], " did not come to ",
-                                 call.ToString(), " of rank ", rank(), " before the deadline"));
+  return DidNotCome(rank(), call, group[missing - polled_.begin()]);
 }
 
-Status SocketCommunicator::Send(int32_t rank) {
+Status SocketCommunicator::SendSome(int32_t rank) {
   Peer& peer = peers_[rank];
   while (peer.sent < sizeof(Header) + peer.source.size()) {
     auto* const source = const_cast<std::byte*>(peer.source.data());
@@ -166,7 +182,7 @@ Status SocketCommunicator::Send(int32_t rank) {
   return OkStatus();
 }
 
-Status SocketCommunicator::Receive(int32_t rank, const CollectiveCall& call) {
+Status SocketCommunicator::ReceiveSome(int32_t rank, const CollectiveCall& call) {
   Peer& peer = peers_[rank];
   while (peer.received < sizeof(Header) + peer.piece.size()) {
     auto parts =
@@ -187,21 +203,72 @@ Status SocketCommunicator::Receive(int32_t rank, const CollectiveCall& call) {
 
 Status SocketCommunicator::CheckHeader(int32_t rank, const CollectiveCall& call) const {
   const Header& came = peers_[rank].incoming;
-  const Header& wanted = peers_[rank].outgoing;
+  const Header& wanted = peers_[rank].wanted;
   if (came == wanted) return OkStatus();
   const CollectiveCall peer_call{.kind = static_cast<CollectiveCall::Kind>(came.kind),
                                  .dtype = static_cast<DataType>(came.dtype),
                                  .members = came.members,
-                                 .bytes = came.bytes};
+                                 .bytes = came.bytes,
+                                 .tag = came.tag};
   if (peer_call != call) return Disagreement(this->rank(), call, rank, peer_call);
   return FailedPrecondition(StrCat("ranks disagree about a collective: ", call.ToString(),
                                    " is number ", wanted.sequence, " for rank ", this->rank(),
                                    " and number ", came.sequence, " for rank ", rank));
 }
 
+Status SocketCommunicator::SendMessage(int32_t to, const CollectiveCall& message, const void* input,
+                                       Deadline deadline) {
+  return outbox_.Send(to, message, input, deadline);
+}
+
+Result<bool> SocketCommunicator::Carry(int32_t rank, Outgoing* message) {
+  Peer& peer = peers_[rank];
+  if (message->done == 0) {
+    peer.outgoing = HeaderOf(message->call, peer.sent_count + 1);
+    peer.sent = 0;
+  }
+  peer.source = message->bytes;  // Where the message lies now.
+  PIPESERVE_RETURN_IF_ERROR(SendSome(rank));
+  message->done = peer.sent;
+  if (peer.sent < sizeof(Header) + message->bytes.size()) return false;
+  ++peer.sent_count;
+  return true;
+}
+
+Status SocketCommunicator::AwaitRoom(uint32_t, std::span<const int32_t> peers) {
+  if (!wake_.is_open()) return ResourceExhausted("no file descriptor was left to wait for peers");
+  std::vector<pollfd> polled{{.fd = wake_.fd(), .events = POLLIN, .revents = 0}};
+  for (const int32_t peer : peers) {
+    polled.push_back({.fd = peers_[peer].socket.fd(), .events = POLLOUT, .revents = 0});
+  }
+  PIPESERVE_RETURN_IF_ERROR(PollUntil(polled, Deadline::Infinite()));
+  eventfd_t count = 0;
+  if (polled[0].revents != 0) (void)eventfd_read(wake_.fd(), &count);  // Only to be quiet again.
+  return OkStatus();
+}
+
+void SocketCommunicator::Wake() { (void)eventfd_write(wake_.fd(), 1); }
+
+Status SocketCommunicator::ReceiveMessage(int32_t from, const CollectiveCall& message, void* output,
+                                          Deadline deadline) {
+  Peer& peer = peers_[from];
+  peer.wanted = HeaderOf(message, ++peer.received_count);
+  peer.piece = {static_cast<std::byte*>(output), message.bytes};
+  peer.received = 0;
+  while (true) {
+    PIPESERVE_RETURN_IF_ERROR(ReceiveSome(from, message));
+    if (peer.received == sizeof(Header) + message.bytes) return OkStatus();
+    pollfd polled{.fd = peer.socket.fd(), .events = POLLIN, .revents = 0};
+    const Status status = PollUntil(std::span(&polled, 1), deadline);
+    if (status.code() == StatusCode::kDeadlineExceeded) return DidNotCome(rank(), message, from);
+    PIPESERVE_RETURN_IF_ERROR(status);
+  }
+}
+
 // The peers see a reset, also those that wait for a third rank only. One that is destroyed in order
 // just ends its connections, which does not disturb an operation it has finished.
-void SocketCommunicator::Disconnect(const Status&) {
+void SocketCommunicator::Disconnect(const Status& reason) {
+  outbox_.Stop(reason);
   for (const Peer& peer : peers_) ResetConnection(peer.socket);
 }
 

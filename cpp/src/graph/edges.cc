@@ -29,6 +29,11 @@ bool EdgeTable::IsTuple(EdgeId edge) const {
   return std::holds_alternative<std::vector<EdgeId>>(edges_[edge].value);
 }
 
+bool EdgeTable::IsNothing(EdgeId edge) const {
+  const auto* literal = std::get_if<Literal>(&edges_[edge].value);
+  return literal != nullptr && std::holds_alternative<std::monostate>(literal->value);
+}
+
 bool EdgeTable::IsNumber(EdgeId edge) const {
   const auto* literal = std::get_if<Literal>(&edges_[edge].value);
   return literal != nullptr && (std::holds_alternative<int64_t>(literal->value) ||

@@ -38,6 +38,8 @@ class EdgeTable {
   // Errors: kInvalidArgument, when the edge is no tuple.
   Result<std::vector<EdgeId>> TupleAt(EdgeId edge) const;
   bool IsTuple(EdgeId edge) const;
+  // Whether the edge has no value: a monad, or what stands for a Send.
+  bool IsNothing(EdgeId edge) const;
   // Whether the edge is a lone number, which takes the data type of the other operand.
   bool IsNumber(EdgeId edge) const;
 

@@ -36,14 +36,32 @@ std::string_view OpTypeName(OpType op) {
       return "AllReduce";
     case OpType::kAllGather:
       return "AllGather";
+    case OpType::kSend:
+      return "Send";
+    case OpType::kReceive:
+      return "Receive";
   }
   return "unknown";
 }
+
+namespace {
+
+MessageInfo MessageOf(const Graph& graph, const Node& node) {
+  const auto& attributes = std::get<MessageAttributes>(node.attributes);
+  const bool is_sent = node.op == OpType::kSend;
+  const TensorInfo& info = graph.info(is_sent ? node.inputs[0] : node.outputs[0]);
+  return {is_sent, attributes.peer, attributes.tag, info.dtype, info.shape};
+}
+
+}  // namespace
 
 GraphSignature SignatureOf(const Graph& graph) {
   GraphSignature signature;
   for (const ValueId id : graph.inputs) signature.inputs.push_back(graph.info(id));
   for (const ValueId id : graph.outputs) signature.outputs.push_back(graph.info(id));
+  for (const Node& node : graph.nodes) {
+    if (IsMessage(node.op)) signature.messages.push_back(MessageOf(graph, node));
+  }
   return signature;
 }
 

@@ -33,6 +33,8 @@ enum class OpType : uint8_t {
   kStridedSlice,  // x -> y; StridedSliceAttributes
   kAllReduce,     // x -> y; CollectiveAttributes, sum
   kAllGather,     // x -> y; CollectiveAttributes, along dimension 0 in group order
+  kSend,          // x ->; MessageAttributes, x goes to another rank
+  kReceive,       // -> y; MessageAttributes, y comes from another rank
 };
 
 // "MatMul", "ReLU", ...: the names that model files use.
@@ -77,9 +79,19 @@ struct CollectiveAttributes {
   int64_t rank_size = 0;       // Members by the file's own word; 0 when it does not say.
 };
 
+// One end of a message. The messages between two ranks are received in the order in which they are
+// sent.
+struct MessageAttributes {
+  int64_t tag = 0;                      // Both ends name the same one.
+  int32_t peer = 0;                     // The other end's global rank.
+  CollectiveAttributes group = {};      // In which the file counts ranks; both ends belong to it.
+  DataType dtype = DataType::kUnknown;  // What comes; of kReceive only.
+  Shape shape = {};
+};
+
 using Attributes = std::variant<std::monostate, MatMulAttributes, CastAttributes, ReduceAttributes,
                                 ReshapeAttributes, TransposeAttributes, AxisAttributes,
-                                StridedSliceAttributes, CollectiveAttributes>;
+                                StridedSliceAttributes, CollectiveAttributes, MessageAttributes>;
 
 using ValueId = int32_t;
 
@@ -104,7 +116,8 @@ struct Graph {
   std::vector<Node> nodes;
   std::map<ValueId, Tensor> constants;  // Weights and literals.
   std::vector<ValueId> inputs;          // Call arguments, in order.
-  std::vector<ValueId> outputs;         // Results, in order; may name an input or a constant.
+  // Results, in order; may name an input or a constant. None only where the graph sends messages.
+  std::vector<ValueId> outputs;
 
   ValueId AddValue(TensorInfo info) {
     values.push_back({std::move(info)});
@@ -113,11 +126,24 @@ struct Graph {
   const TensorInfo& info(ValueId id) const { return values[static_cast<size_t>(id)].info; }
 };
 
-// What a caller of a graph sees: its inputs and outputs, in order.
+// A message that a run of a graph exchanges with another rank.
+struct MessageInfo {
+  bool is_sent = false;
+  int32_t peer = 0;
+  int64_t tag = 0;
+  DataType dtype = DataType::kUnknown;
+  Shape shape;
+  friend bool operator==(const MessageInfo&, const MessageInfo&) = default;
+};
+
+// What others see of a graph: its inputs and outputs, in order, and the messages of a run.
 struct GraphSignature {
   std::vector<TensorInfo> inputs = {};
   std::vector<TensorInfo> outputs = {};
+  std::vector<MessageInfo> messages = {};
+  friend bool operator==(const GraphSignature&, const GraphSignature&) = default;
 };
 GraphSignature SignatureOf(const Graph& graph);
+inline bool IsMessage(OpType op) { return op == OpType::kSend || op == OpType::kReceive; }
 
 }  // namespace pipeserve

@@ -48,6 +48,8 @@ Status CreateDirectory(const std::filesystem::path& path) {
 struct GraphBuilder::Impl {
   Graph graph;
   std::map<size_t, Strategy> strategies;  // By index of the node.
+  std::vector<int> stages;                // By index of the node.
+  int stage = 0;                          // Of the next one.
   std::set<std::string> names;            // Of inputs and parameters.
 
   Status TakeName(const std::string& name) {
@@ -87,6 +89,7 @@ struct GraphBuilder::Impl {
     if (!strategy.empty()) strategies[graph.nodes.size()] = strategy;
     std::vector<Value> values = node.outputs;
     graph.nodes.push_back(std::move(node));
+    stages.push_back(stage);
     return values;
   }
 
@@ -200,6 +203,8 @@ Result<GraphBuilder::Value> GraphBuilder::StridedSlice(Value x, std::span<const 
                              masks.end, masks.ellipsis, masks.new_axis, masks.shrink_axis});
 }
 
+void GraphBuilder::SetStage(int stage) { impl_->stage = stage; }
+
 Status GraphBuilder::Output(Value x) {
   PIPESERVE_RETURN_IF_ERROR(impl_->CheckValue(x));
   impl_->graph.outputs.push_back(x);
@@ -216,14 +221,18 @@ Status GraphBuilder::Save(const std::string& path) const {
   return WriteMindir(impl_->graph, path);
 }
 
-Status GraphBuilder::SaveSharded(const std::string& directory, int rank_size) const {
+Status GraphBuilder::SaveSharded(const std::string& directory, int rank_size,
+                                 const StageOptions& options) const {
   PIPESERVE_RETURN_IF_ERROR(impl_->CheckOutputs());
   const std::string& name = impl_->graph.name;
   if (name.empty() || name.find('/') != std::string::npos) {
     return InvalidArgument(StrCat("graph name '", name, "' cannot be the name of a file"));
   }
+  const Stages stages{.count = options.stages,
+                      .of_nodes = impl_->stages,
+                      .all_take_inputs = options.all_stages_take_inputs};
   PIPESERVE_ASSIGN_OR_RETURN(ShardedGraph sharded,
-                             ShardGraph(impl_->graph, impl_->strategies, rank_size));
+                             ShardGraph(impl_->graph, impl_->strategies, rank_size, stages));
   const auto folder = [&](size_t rank) {
     return std::filesystem::path(directory) / StrCat("device", rank);
   };

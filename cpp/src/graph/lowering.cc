@@ -163,6 +163,11 @@ class Lowering {
   }
 
   Status DefineResults(const std::string& edge, std::vector<TensorInfo> results, Node node) {
+    if (node.op == OpType::kSend) {
+      graph_.nodes.push_back(std::move(node));
+      sends_ = true;
+      return edges_.Define(edge, Literal{});
+    }
     // Split gives a tuple, even of one.
     const bool is_tuple = node.op == OpType::kSplit;
     std::vector<EdgeId> items;
@@ -188,10 +193,13 @@ class Lowering {
       PIPESERVE_ASSIGN_OR_RETURN(results, edges_.TupleAt(edge));
     }
     for (const EdgeId result : results) {
+      if (sends_ && edges_.IsNothing(result)) continue;
       PIPESERVE_ASSIGN_OR_RETURN(const ValueId id, edges_.TensorAt(result));
       graph_.outputs.push_back(id);
     }
-    if (graph_.outputs.empty()) return InvalidArgument("the graph returns nothing");
+    if (graph_.outputs.empty()) {
+      return sends_ ? OkStatus() : InvalidArgument("the graph returns nothing");
+    }
     return output.tensor_size() == 1 ? CheckDeclared(output.tensor(0)) : OkStatus();
   }
 
@@ -216,6 +224,7 @@ class Lowering {
   std::vector<Operator> operators_;  // One a node.
   Graph graph_;
   EdgeTable edges_;
+  bool sends_ = false;  // What a Send gives is no result, but a graph may return it.
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "graph/mindir_attributes.h"
 
+#include <algorithm>
+
 #include "base/str_cat.h"
 #include "mindir.pb.h"
 
@@ -110,6 +112,8 @@ OperatorLabels LabelsOf(OpType op) {
     case OpType::kSplit:
     case OpType::kAllReduce:
     case OpType::kAllGather:
+    case OpType::kSend:
+    case OpType::kReceive:
       return {};
   }
   return {};
@@ -128,6 +132,26 @@ void AddStridedSlice(NodeProto& node, const StridedSliceAttributes& attributes) 
   AddInt(node, "ellipsis_mask", attributes.ellipsis_mask);
   AddInt(node, "new_axis_mask", attributes.new_axis_mask);
   AddInt(node, "shrink_axis_mask", attributes.shrink_axis_mask);
+}
+
+void AddType(NodeProto& node, std::string_view name, DataType dtype) {
+  AttributeProto& attribute = AddAttribute(node, name, "type:value0", AttributeProto::TENSORS);
+  mindir::TensorProto& tensor = *attribute.add_tensors();
+  tensor.set_name("value0");
+  tensor.set_data_type(MindirTypeOf(dtype));
+}
+
+void AddMessage(NodeProto& node, OpType op, const MessageAttributes& attributes) {
+  const std::vector<int32_t>& ranks = attributes.group.ranks;
+  const auto index = std::ranges::find(ranks, attributes.peer) - ranks.begin();
+  AddInt(node, "sr_tag", attributes.tag);
+  AddInt(node, op == OpType::kSend ? "dest_rank" : "src_rank",
+         ranks.empty() ? attributes.peer : index);
+  AddString(node, "group", attributes.group.group);
+  AddString(node, "group_back", attributes.group.group);
+  if (op == OpType::kSend) return;
+  AddTuple(node, "shape", attributes.shape.dims());
+  AddType(node, "dtype", attributes.dtype);
 }
 
 void AddCollective(NodeProto& node, OpType op, const CollectiveAttributes& attributes) {
@@ -201,6 +225,8 @@ void AddOperatorAttributes(NodeProto& proto, const Node& node) {
     AddInt(proto, "axis", axis->axis);
   } else if (const auto* collective = std::get_if<CollectiveAttributes>(&node.attributes)) {
     AddCollective(proto, node.op, *collective);
+  } else if (const auto* message = std::get_if<MessageAttributes>(&node.attributes)) {
+    AddMessage(proto, node.op, *message);
   }
   if (node.op == OpType::kSplit) {
     AddInt(proto, "output_num", static_cast<int64_t>(node.outputs.size()));

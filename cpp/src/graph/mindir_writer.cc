@@ -1,6 +1,8 @@
 // MindIR in the encoding of MindSpore 1.3: operators and attributes inline, weights together.
+#include <algorithm>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/str_cat.h"
@@ -22,8 +24,11 @@ class GraphWriter {
 
   Status Write() {
     if (graph_.name.empty()) return InvalidArgument("a graph has no name");
-    if (graph_.outputs.empty())
+    const bool sends =
+        std::ranges::find(graph_.nodes, OpType::kSend, &Node::op) != graph_.nodes.end();
+    if (graph_.outputs.empty() && !sends) {
       return InvalidArgument(StrCat("graph ", graph_.name, " has no output"));
+    }
     proto_.set_name(graph_.name);
     for (const ValueId id : graph_.inputs) PIPESERVE_RETURN_IF_ERROR(WriteInput(id));
     for (const auto& [id, tensor] : graph_.constants) {
@@ -166,12 +171,15 @@ class GraphWriter {
 
   void WriteNode(const Node& node) {
     const std::vector<Edge> inputs = InputsOf(node);
-    const std::vector<TensorInfo> infos = InfosOf(node.outputs);
+    // What a Send gives stands for what it sends.
+    const bool is_send = node.op == OpType::kSend;
+    const std::vector<TensorInfo> infos = InfosOf(is_send ? node.inputs : node.outputs);
     const bool is_tuple = node.op == OpType::kSplit;
     mindir::NodeProto& proto = AddNode(OpTypeName(node.op), inputs);
     AddShape(proto, infos, is_tuple);
     AddOperatorAttributes(proto, node);
     const Edge result = proto.output(0);
+    if (is_send) return sends_.push_back({result, infos.front()});
     for (size_t i = 0; i < infos.size(); ++i) {
       EdgeOf(node.outputs[i]) = is_tuple ? TupleItem(result, i, infos[i]) : result;
     }
@@ -185,14 +193,23 @@ class GraphWriter {
   }
 
   // The graph returns one edge; it waits for the loads, which is how MindSpore orders them before
-  // any later write to a parameter.
+  // any later write to a parameter, and for what is sent, which is all there is without an output.
   void WriteOutput() {
-    const std::vector<TensorInfo> infos = InfosOf(graph_.outputs);
-    const bool is_tuple = infos.size() > 1;
+    std::vector<TensorInfo> infos = InfosOf(graph_.outputs);
     std::vector<Edge> results;
     for (const ValueId id : graph_.outputs) results.push_back(Read(id));
+    std::vector<Edge> sent;
+    for (const auto& [edge, info] : sends_) {
+      sent.push_back(edge);
+      if (graph_.outputs.empty()) infos.push_back(info);
+    }
+    const bool is_tuple = infos.size() > 1;
+    if (graph_.outputs.empty()) results = sent;
     Edge result = is_tuple ? MakeTuple(results, infos) : results.front();
-    if (!loaded_.empty()) result = Depend(result, infos, is_tuple);
+    if (!loaded_.empty()) result = Depend(result, LoadsDone(), infos, is_tuple);
+    if (!graph_.outputs.empty()) {
+      for (const Edge& send : sent) result = Depend(result, send, infos, is_tuple);
+    }
     mindir::ValueInfoProto& output = *proto_.add_output();
     output.set_name(result);
     if (is_tuple) {
@@ -202,11 +219,16 @@ class GraphWriter {
     }
   }
 
-  Edge Depend(const Edge& value, std::span<const TensorInfo> infos, bool is_tuple) {
+  Edge LoadsDone() {
     const Edge loads = loaded_.size() == 1 ? loaded_.front() : MakeTuple(loaded_, loaded_infos_);
     mindir::NodeProto& update = AddNode("UpdateState", {Monad(), loads});
     AddMonadShape(update);
-    mindir::NodeProto& depend = AddNode("Depend", {value, update.output(0)});
+    return update.output(0);
+  }
+
+  Edge Depend(const Edge& value, const Edge& before, std::span<const TensorInfo> infos,
+              bool is_tuple) {
+    mindir::NodeProto& depend = AddNode("Depend", {value, before});
     AddShape(depend, infos, is_tuple);
     AddInt(depend, "side_effect_propagate", 1);
     return depend.output(0);
@@ -222,6 +244,7 @@ class GraphWriter {
   mindir::GraphProto& proto_;
   std::vector<Edge> edges_;  // Indexed by ValueId.
   std::set<Edge> named_;     // Edges of inputs and parameters.
+  std::vector<std::pair<Edge, TensorInfo>> sends_;
   std::vector<Edge> loaded_;
   std::vector<TensorInfo> loaded_infos_;
   int count_ = 0;

@@ -139,6 +139,30 @@ class OperatorReader {
   }
 
   Status Collective(Node& node) {
+    PIPESERVE_ASSIGN_OR_RETURN(node.attributes, Group());
+    return Operands(node, 1);
+  }
+
+  Status Send(Node& node) {
+    node.outputs.clear();
+    PIPESERVE_ASSIGN_OR_RETURN(node.attributes, Message("dest_rank"));
+    return Operands(node, 1);
+  }
+
+  // MindSpore gives it some operand, which stands for an order only.
+  Status Receive(Node& node) {
+    PIPESERVE_ASSIGN_OR_RETURN(MessageAttributes message, Message("src_rank"));
+    PIPESERVE_ASSIGN_OR_RETURN(const std::vector<int64_t> dims, Ints("shape", kNoInput));
+    PIPESERVE_ASSIGN_OR_RETURN(message.shape, Shape::Create(dims));
+    PIPESERVE_ASSIGN_OR_RETURN(message.dtype, Type("dtype"));
+    node.attributes = std::move(message);
+    return OkStatus();
+  }
+
+ private:
+  static constexpr size_t kNoInput = static_cast<size_t>(-1);
+
+  Result<CollectiveAttributes> Group() {
     GroupReference reference;
     PIPESERVE_ASSIGN_OR_RETURN(reference.name, Text("group"));
     if (use_.attributes.contains("group_ranks")) {
@@ -150,12 +174,36 @@ class OperatorReader {
     if (use_.attributes.contains("rank_size")) {
       PIPESERVE_ASSIGN_OR_RETURN(reference.rank_size, Int("rank_size", kNoInput));
     }
-    PIPESERVE_ASSIGN_OR_RETURN(node.attributes, ResolveGroup(reference, options_));
-    return Operands(node, 1);
+    return ResolveGroup(reference, options_);
   }
 
- private:
-  static constexpr size_t kNoInput = static_cast<size_t>(-1);
+  // The file counts the other end within the group.
+  Result<MessageAttributes> Message(const char* other_end) {
+    MessageAttributes message;
+    PIPESERVE_ASSIGN_OR_RETURN(message.tag, Int("sr_tag", kNoInput));
+    PIPESERVE_ASSIGN_OR_RETURN(message.group, Group());
+    PIPESERVE_ASSIGN_OR_RETURN(const int64_t index, Int(other_end, kNoInput));
+    const std::vector<int32_t>& ranks = message.group.ranks;
+    const auto members =
+        ranks.empty() ? int64_t{options_.rank_size} : static_cast<int64_t>(ranks.size());
+    if (index < 0 || index >= members) {
+      return InvalidArgument(StrCat(other_end, " is ", index, ", group ",
+                                    Printable(message.group.group), " has ", members, " ranks"));
+    }
+    message.peer = ranks.empty() ? static_cast<int32_t>(index) : ranks[static_cast<size_t>(index)];
+    return message;
+  }
+
+  // A data type stands as a tensor without values.
+  Result<DataType> Type(const char* name) {
+    const auto attribute = use_.attributes.find(name);
+    if (attribute == use_.attributes.end() || attribute->second->tensors_size() != 1) {
+      return InvalidArgument(StrCat("has no ", name));
+    }
+    PIPESERVE_ASSIGN_OR_RETURN(const TensorInfo info,
+                               TensorInfoOf(attribute->second->tensors(0), name));
+    return info.dtype;
+  }
 
   Status Operands(Node& node, size_t count) {
     for (size_t i = 0; i < count; ++i) {
@@ -220,7 +268,7 @@ struct OperatorRow {
   Status (OperatorReader::*read)(Node&);
 };
 
-constexpr std::array<OperatorRow, 18> kOperators = {{
+constexpr std::array<OperatorRow, 20> kOperators = {{
     {"MatMul", OpType::kMatMul, 2, 4, &OperatorReader::MatMul},
     {"Neg", OpType::kNeg, 1, 1, &OperatorReader::Unary},
     {"Add", OpType::kAdd, 2, 2, &OperatorReader::Binary},
@@ -239,6 +287,8 @@ constexpr std::array<OperatorRow, 18> kOperators = {{
     {"StridedSlice", OpType::kStridedSlice, 4, 9, &OperatorReader::StridedSlice},
     {"AllReduce", OpType::kAllReduce, 1, 1, &OperatorReader::AllReduce},
     {"AllGather", OpType::kAllGather, 1, 1, &OperatorReader::Collective},
+    {"Send", OpType::kSend, 1, 1, &OperatorReader::Send},
+    {"Receive", OpType::kReceive, 0, 1, &OperatorReader::Receive},
 }};
 
 const OperatorRow* RowOf(std::string_view op) {

@@ -49,8 +49,11 @@ Tensor PieceOf(const Tensor& tensor, const Layout& layout, int64_t rank) {
 
 }  // namespace
 
-RankGraphs::RankGraphs(const std::string& name, int rank_size)
-    : graphs_(static_cast<size_t>(rank_size)), groups_(static_cast<size_t>(rank_size)) {
+RankGraphs::RankGraphs(const std::string& name, int rank_size, int stage, int stages)
+    : stage_(stage),
+      stages_(stages),
+      graphs_(static_cast<size_t>(rank_size)),
+      groups_(static_cast<size_t>(rank_size)) {
   for (Graph& graph : graphs_) graph.name = name;
 }
 
@@ -143,13 +146,44 @@ std::string RankGraphs::UniqueName(const std::string& wanted) {
 
 RankGraphs::AttributesOfRank RankGraphs::GroupAlong(const Layout& layout, int axis) {
   return [this, &layout, axis](int64_t rank) -> Attributes {
-    const std::vector<int32_t> ranks = layout.GroupOf(axis, rank);
-    const auto size = static_cast<int64_t>(ranks.size());
-    if (size == rank_size()) return CollectiveAttributes{std::string(kWorldGroup), {}, size};
-    const std::string name = GroupName(ranks);
-    groups_[static_cast<size_t>(rank)][name] = ranks;
-    return CollectiveAttributes{name, ranks, size};
+    std::vector<int32_t> ranks = layout.GroupOf(axis, rank);
+    for (int32_t& each : ranks) each = GlobalRank(each, stage_);
+    return GroupOf(rank, std::move(ranks));
   };
+}
+
+CollectiveAttributes RankGraphs::GroupOf(int64_t rank, std::vector<int32_t> ranks) {
+  const auto size = static_cast<int64_t>(ranks.size());
+  if (size == rank_size() * stages_) return {std::string(kWorldGroup), {}, size};
+  const std::string name = GroupName(ranks);
+  groups_[static_cast<size_t>(rank)][name] = ranks;
+  return {name, std::move(ranks), size};
+}
+
+// The counterparts of all stages are a group, as in MindSpore.
+Attributes RankGraphs::MessageWith(int stage, int64_t rank, const MessageAttributes& message) {
+  std::vector<int32_t> counterparts;
+  for (int each = 0; each < stages_; ++each) counterparts.push_back(GlobalRank(rank, each));
+  MessageAttributes attributes = message;
+  attributes.peer = GlobalRank(rank, stage);
+  attributes.group = GroupOf(rank, std::move(counterparts));
+  return attributes;
+}
+
+Placed RankGraphs::SendTo(RankGraphs& receivers, const Placed& value, int64_t tag) {
+  TensorInfo local = LocalInfo(value.whole, value.layout);
+  MessageAttributes message{.tag = tag, .dtype = DataType::kUnknown};
+  Emit(OpType::kSend, NewName(OpType::kSend), {value.id}, {},
+       [&](int64_t rank) { return MessageWith(receivers.stage_, rank, message); });
+  message.dtype = local.dtype;
+  message.shape = local.shape;
+  local.name = receivers.NewName(OpType::kReceive);
+  const ValueId id =
+      receivers
+          .Emit(OpType::kReceive, local.name, {}, {local},
+                [&](int64_t rank) { return receivers.MessageWith(stage_, rank, message); })
+          .front();
+  return {id, value.whole, value.layout};
 }
 
 // AllGather joins along dimension 0 only; for another one the parts are split and joined again.

@@ -261,6 +261,27 @@ Result<Infos> InferAllGather(const Node& node, Inputs in, int rank_size) {
   return One(in[0].dtype, shape);
 }
 
+Result<const MessageAttributes*> CheckMessage(const Node& node, int rank_size) {
+  PIPESERVE_ASSIGN_OR_RETURN(const auto* attributes, AttributesOf<MessageAttributes>(node));
+  if (attributes->peer >= 0 && attributes->peer < rank_size) return attributes;
+  return InvalidArgument(StrCat("message ", attributes->tag, " names rank ", attributes->peer,
+                                " of ", rank_size, " ranks"));
+}
+
+Result<Infos> InferSend(const Node& node, int rank_size) {
+  PIPESERVE_RETURN_IF_ERROR(CheckMessage(node, rank_size).status());
+  return Infos();
+}
+
+Result<Infos> InferReceive(const Node& node, int rank_size) {
+  PIPESERVE_ASSIGN_OR_RETURN(const auto* attributes, CheckMessage(node, rank_size));
+  if (attributes->shape.is_known() && DataTypeSize(attributes->dtype) > 0) {
+    return One(attributes->dtype, attributes->shape);
+  }
+  return InvalidArgument(StrCat("message ", attributes->tag, " is ", attributes->dtype,
+                                attributes->shape, ", numbers of a known shape were wanted"));
+}
+
 Result<Infos> Infer(const Node& node, Inputs in, int rank_size) {
   switch (node.op) {
     case OpType::kMatMul:
@@ -292,6 +313,10 @@ Result<Infos> Infer(const Node& node, Inputs in, int rank_size) {
       return InferAllReduce(node, in, rank_size);
     case OpType::kAllGather:
       return InferAllGather(node, in, rank_size);
+    case OpType::kSend:
+      return InferSend(node, rank_size);
+    case OpType::kReceive:
+      return InferReceive(node, rank_size);
   }
   return InvalidArgument("the operator is unknown");
 }
@@ -302,11 +327,12 @@ bool IsBinary(OpType op) {
 }
 
 Status CheckOperandCounts(const Node& node, Inputs in) {
-  const size_t wanted = IsBinary(node.op) ? 2 : 1;
+  const size_t wanted = node.op == OpType::kReceive ? 0 : IsBinary(node.op) ? 2 : 1;
   const bool fits = node.op == OpType::kConcat ? !in.empty() : in.size() == wanted;
   if (!fits) return InvalidArgument(StrCat("has ", in.size(), " operands, wants ", wanted));
-  if (node.op != OpType::kSplit && node.outputs.size() != 1) {
-    return InvalidArgument(StrCat("has ", node.outputs.size(), " results, wants 1"));
+  const size_t results = node.op == OpType::kSend ? 0 : 1;
+  if (node.op != OpType::kSplit && node.outputs.size() != results) {
+    return InvalidArgument(StrCat("has ", node.outputs.size(), " results, wants ", results));
   }
   return OkStatus();
 }

@@ -1,5 +1,6 @@
-// Cuts one graph into a shard per rank, as MindSpore's semi-automatic parallel mode does with
-// full_batch: every rank takes the whole inputs and returns the whole outputs.
+// Cuts one graph into stages, and each of them into a shard per rank, as MindSpore's semi-automatic
+// parallel mode does with full_batch: every rank of the first stage takes the whole inputs, every
+// one of the last returns the whole outputs.
 #pragma once
 
 #include <map>
@@ -14,6 +15,14 @@ namespace pipeserve {
 // operand's columns and the second one's rows eight ways.
 using Strategy = std::vector<std::vector<int64_t>>;
 
+// Stage k has the k-th part of the ranks. What a stage needs of an earlier one is sent to each of
+// its ranks by the counterpart.
+struct Stages {
+  int count = 1;
+  std::vector<int> of_nodes = {};  // Indexed like graph.nodes.
+  bool all_take_inputs = false;    // Else the first, which sends on what others need of them.
+};
+
 struct ShardedGraph {
   std::vector<Graph> ranks;
   std::vector<GroupMap> groups;  // The sub-groups that each rank belongs to; no world group.
@@ -23,8 +32,10 @@ struct ShardedGraph {
 // layout; a MatMul with whole operands splits the batch (its first dimension) when that divides.
 //
 // Errors: kInvalidArgument (a strategy that does not fit its operands' ranks, does not divide a
-// dimension or rank_size, contradicts itself, or is given to an operator that cannot be split).
+// dimension or the ranks of a stage, contradicts itself, or is given to an operator that cannot be
+// split; a stage that has no nodes, or needs what a later one computes; a value of unknown shape
+// between stages).
 Result<ShardedGraph> ShardGraph(const Graph& graph, const std::map<size_t, Strategy>& strategies,
-                                int rank_size);
+                                int rank_size, const Stages& stages = {});
 
 }  // namespace pipeserve

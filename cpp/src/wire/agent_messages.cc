@@ -26,13 +26,14 @@ Result<Shape> ShapeFromProto(const RepeatedDims& dims) {
   return Shape::Create(std::span(dims.data(), static_cast<size_t>(dims.size())));
 }
 
+void InfoToProto(const TensorInfo& info, proto::TensorInfo* message) {
+  message->set_name(info.name);
+  message->set_dtype(static_cast<proto::DataType>(info.dtype));
+  message->mutable_shape()->Add(info.shape.begin(), info.shape.end());
+}
+
 void InfosToProto(const std::vector<TensorInfo>& infos, RepeatedInfo* messages) {
-  for (const TensorInfo& info : infos) {
-    proto::TensorInfo* message = messages->Add();
-    message->set_name(info.name);
-    message->set_dtype(static_cast<proto::DataType>(info.dtype));
-    message->mutable_shape()->Add(info.shape.begin(), info.shape.end());
-  }
+  for (const TensorInfo& info : infos) InfoToProto(info, messages->Add());
 }
 
 Result<TensorInfo> InfoFromProto(const proto::TensorInfo& message) {
@@ -116,12 +117,25 @@ std::string EncodeInputs(std::span<const Tensor> inputs) {
 void SignatureToProto(const GraphSignature& signature, proto::GraphSignature* message) {
   InfosToProto(signature.inputs, message->mutable_inputs());
   InfosToProto(signature.outputs, message->mutable_outputs());
+  for (const MessageInfo& each : signature.messages) {
+    proto::PeerMessage* added = message->add_messages();
+    added->set_is_sent(each.is_sent);
+    added->set_peer(each.peer);
+    added->set_tag(each.tag);
+    InfoToProto({"", each.dtype, each.shape}, added->mutable_info());
+  }
 }
 
 Result<GraphSignature> SignatureFromProto(const proto::GraphSignature& message) {
   GraphSignature signature;
   PIPESERVE_ASSIGN_OR_RETURN(signature.inputs, InfosFromProto(message.inputs(), "input"));
   PIPESERVE_ASSIGN_OR_RETURN(signature.outputs, InfosFromProto(message.outputs(), "output"));
+  for (const proto::PeerMessage& each : message.messages()) {
+    const Result<TensorInfo> info = InfoFromProto(each.info());
+    if (!info.ok()) return info.status().WithContext(StrCat("message ", each.tag()));
+    signature.messages.push_back(
+        {each.is_sent(), each.peer(), each.tag(), info->dtype, info->shape});
+  }
   return signature;
 }
 

@@ -27,7 +27,8 @@ def declare_servable(
     Args:
         rank_size: Number of agents, 1 and up, as many as the rank table has.
         stage_size: Number of stages, of as many ranks each; it divides ``rank_size``. With more
-            than one, a stage has a multiple of 8 ranks, as in MindSpore Serving.
+            than one, the ranks of the first stage get the inputs of a call, or all ranks if all
+            their graphs take inputs, and the last rank gives the result.
         with_batch_dim: See ``register.declare_servable``.
         without_batch_dim_inputs: See ``register.declare_servable``.
 

@@ -112,5 +112,32 @@ TEST(GroupCheckTest, DevicesOfAllRanksAreAlike) {
                "(ascend, precision strict, deterministic) and (ascend, precision strict)");
 }
 
+TEST(GroupCheckTest, WhatIsSentIsReceivedInTheSameOrder) {
+  const GroupShape shape{
+      .rank_size = 2, .stage_size = 2, .with_batch_dim = false, .without_batch_dim_inputs = {}};
+  const auto message = [](bool is_sent, int peer, int64_t tag, int64_t width) {
+    return MessageInfo{is_sent, peer, tag, DataType::kFloat32, {width}};
+  };
+  const auto check = [&](std::vector<MessageInfo> sent, std::vector<MessageInfo> received) {
+    GraphSignature first{.inputs = {kX}}, last{.outputs = {kY}};
+    first.messages = std::move(sent);
+    last.messages = std::move(received);
+    return CheckGroup(shape, {{first}, {last}});
+  };
+  EXPECT_OK(check({message(true, 1, 0, 4), message(true, 1, 1, 5)},
+                  {message(false, 0, 0, 4), message(false, 0, 1, 5)}));
+  EXPECT_OK(check({message(true, 1, 0, -1)}, {message(false, 0, 0, 4)}));
+  EXPECT_ERROR(check({message(true, 1, 0, 4)}, {}), kFailedPrecondition,
+               "Rank 0 sends message 0 (float32[4]) to rank 1, which receives nothing from it, "
+               "subgraph: 0");
+  EXPECT_ERROR(check({}, {message(false, 0, 7, 4)}), kFailedPrecondition,
+               "Rank 0 sends nothing to rank 1, which receives message 7 (float32[4])");
+  EXPECT_ERROR(check({message(true, 1, 0, 4)}, {message(false, 0, 0, 5)}), kFailedPrecondition,
+               "receives message 0 (float32[5])");
+  EXPECT_ERROR(check({message(true, 1, 0, 4), message(true, 1, 1, 4)},
+                     {message(false, 0, 1, 4), message(false, 0, 0, 4)}),
+               kFailedPrecondition, "receives message 1 (float32[4])");
+}
+
 }  // namespace
 }  // namespace pipeserve

@@ -91,30 +91,25 @@ TEST(RankTableTest, SizesMustAgree) {
   EXPECT_OK(CheckRankTable(Table(3, 8), 3, 1, "f"));
 }
 
-TEST(RankTableTest, OneStageUsesEveryDeviceOnce) {
-  RankTable table = Table(2, 8);
-  table.ranks[1].device_id = 0;
-  EXPECT_ERROR(CheckRankTable(table, 2, 1, "f"), kFailedPrecondition,
-               "device id repeatedly used by rank");
-  table.ranks[1].device_id = 8;
-  EXPECT_ERROR(CheckRankTable(table, 2, 1, "f"), kFailedPrecondition,
-               "device id cannot larger than 8");
+TEST(RankTableTest, EveryDeviceIsUsedOnce) {
+  for (const int stages : {1, 2}) {
+    RankTable table = Table(2, 8);
+    table.ranks[1].device_id = 0;
+    EXPECT_ERROR(CheckRankTable(table, 2, stages, "f"), kFailedPrecondition,
+                 "device id repeatedly used by rank");
+    table.ranks[1].device_id = 8;
+    EXPECT_ERROR(CheckRankTable(table, 2, stages, "f"), kFailedPrecondition,
+                 "device id cannot larger than 8");
+  }
 }
 
-TEST(RankTableTest, SeveralStagesTakeWholeMachines) {
-  EXPECT_ERROR(CheckRankTable(Table(4, 8), 4, 2, "f"), kFailedPrecondition,
-               "Rank size 4must >= card count 8");
-  EXPECT_ERROR(CheckRankTable(Table(8, 8), 8, 2, "f"), kFailedPrecondition,
-               "Parallel count(rank size/stage size) 4 in one stage must be N * 8");
+TEST(RankTableTest, StagesHaveAnyNumberOfRanksAnywhere) {
+  EXPECT_OK(CheckRankTable(Table(2, 8), 2, 2, "f"));
   EXPECT_OK(CheckRankTable(Table(16, 8), 16, 2, "f"));
-  RankTable table = Table(16, 8);
-  table.ranks[9].device_id = 3;
-  EXPECT_ERROR(CheckRankTable(table, 16, 2, "f"), kFailedPrecondition,
-               "expected device id of rank 9 to be 1");
-  table = Table(16, 8);
-  table.ranks[10].ip = "other";
-  EXPECT_ERROR(CheckRankTable(table, 16, 2, "f"), kFailedPrecondition,
-               "expected device ip other of rank 10 to be equal with device ip 10.0.0.1 of rank 8");
+  RankTable table = Table(8, 8);
+  std::swap(table.ranks[1], table.ranks[6]);
+  table.ranks[3].ip = "other";
+  EXPECT_OK(CheckRankTable(table, 8, 2, "f"));
 }
 
 TEST(RankTableTest, DamagedTablesAreReadOrRefusedWithAText) {

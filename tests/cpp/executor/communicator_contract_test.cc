@@ -296,6 +296,126 @@ TEST_P(CommunicatorContractTest, ResultStaysWhenAPeerLeavesRightAfterIt) {
   }
 }
 
+TEST_P(CommunicatorContractTest, MessagesArriveInTheirOrderAmongCollectives) {
+  RunRanks(Make(3), [](Communicator& self) {
+    const int32_t next = (self.rank() + 1) % 3, previous = (self.rank() + 2) % 3;
+    int64_t tag = 0;
+    for (const size_t count : {0, 1, 300, 20'000, 1'000'003, 2}) {
+      std::vector<int32_t> sent(count), wanted(count), came(count, -1);
+      std::iota(sent.begin(), sent.end(), self.rank());
+      std::iota(wanted.begin(), wanted.end(), previous);
+      ASSERT_OK(self.Send(next, ++tag, sent.data(), count * 4, Soon()));
+      ASSERT_OK(self.Send(next, ++tag, &count, sizeof(count), Soon()));
+      sent.assign(count, -2);  // The messages have their own copies.
+      ASSERT_OK(self.Receive(previous, tag - 1, came.data(), count * 4, Soon()));
+      EXPECT_EQ(came, wanted);
+      size_t came_count = 0;
+      ASSERT_OK(self.Receive(previous, tag, &came_count, sizeof(came_count), Soon()));
+      EXPECT_EQ(came_count, count);
+      int32_t one = 1, sum = 0;
+      ASSERT_OK(self.AllReduceSum({}, DataType::kInt32, &one, &sum, 1, Soon()));
+      EXPECT_EQ(sum, 3);
+    }
+  });
+}
+
+// One thread does both, so that no Send() can wait for a Receive().
+TEST_P(CommunicatorContractTest, SendDoesNotWaitForItsReceiver) {
+  const Group group = Make(2);
+  constexpr size_t kCount = 500'000;
+  for (int round = 0; round < 2; ++round) {
+    for (size_t i = 0; i < Communicator::kMostUntaken; ++i) {
+      for (const int32_t from : {0, 1}) {
+        const std::vector<int32_t> sent(kCount, static_cast<int32_t>(i) + 10 * from);
+        ASSERT_OK(group[from]->Send(1 - from, 7, sent.data(), kCount * 4, Soon()));
+      }
+    }
+    for (size_t i = 0; i < Communicator::kMostUntaken; ++i) {
+      for (const int32_t from : {0, 1}) {
+        std::vector<int32_t> came(kCount);
+        ASSERT_OK(group[1 - from]->Receive(from, 7, came.data(), kCount * 4, Soon()));
+        EXPECT_EQ(came, std::vector<int32_t>(kCount, static_cast<int32_t>(i) + 10 * from));
+      }
+    }
+  }
+}
+
+TEST_P(CommunicatorContractTest, WhatNobodyTakesIsBounded) {
+  const Group group = Make(2);
+  const std::vector<std::byte> message(1 << 20);
+  constexpr int kFarTooMany = 64;
+  Status status;
+  for (int i = 0; i < kFarTooMany && status.ok(); ++i) {
+    const auto deadline = Deadline::After(std::chrono::milliseconds(200));
+    status = group[0]->Send(1, 7, message.data(), message.size(), deadline);
+  }
+  EXPECT_ERROR(status, kDeadlineExceeded, "rank 1 did not take what rank 0 sent before message 7");
+  EXPECT_EQ(group[0]->Send(1, 7, message.data(), 1, Soon()), status);
+}
+
+TEST_P(CommunicatorContractTest, ReceiverThatAsksForAnotherMessageNamesBothAndBreaks) {
+  const auto disagree = [](int64_t tag, size_t bytes) {
+    const Group group = Make(2);
+    std::vector<std::byte> data(64);
+    EXPECT_OK(group[0]->Send(1, 3, data.data(), 8, Soon()));
+    const Status status = group[1]->Receive(0, tag, data.data(), bytes, Soon());
+    EXPECT_EQ(group[1]->Receive(0, 3, data.data(), 8, Soon()), status);
+    return status;
+  };
+  EXPECT_ERROR(disagree(4, 8), kFailedPrecondition,
+               "rank 1 wants message 4 of 8 bytes, rank 0 wants message 3 of 8 bytes");
+  EXPECT_ERROR(disagree(3, 16), kFailedPrecondition,
+               "rank 1 wants message 3 of 16 bytes, rank 0 wants message 3 of 8 bytes");
+}
+
+TEST_P(CommunicatorContractTest, MessageThatNeverComesIsADeadlineError) {
+  const Group group = Make(2);
+  int32_t value = 0;
+  const auto deadline = Deadline::After(std::chrono::milliseconds(20));
+  EXPECT_ERROR(group[0]->Receive(1, 5, &value, 4, deadline), kDeadlineExceeded,
+               "rank 1 did not come to message 5 of 4 bytes of rank 0");
+}
+
+TEST_P(CommunicatorContractTest, AbortWakesAReceiverAndASenderThatWaits) {
+  const Group waiting = Make(2), full = Make(2);
+  std::jthread receiver([&] {
+    int32_t value = 0;
+    EXPECT_ERROR(waiting[0]->Receive(1, 5, &value, 4, Deadline::Infinite()), kAborted, "ended");
+  });
+  std::jthread sender([&] {
+    const std::vector<std::byte> message(1 << 20);
+    Status status;
+    while (status.ok()) {
+      status = full[0]->Send(1, 5, message.data(), message.size(), Deadline::Infinite());
+    }
+    EXPECT_ERROR(status, kAborted, "ended");
+  });
+  waiting[0]->Abort(Aborted("the epoch ended"));
+  full[0]->Abort(Aborted("the epoch ended"));
+}
+
+TEST_P(CommunicatorContractTest, PeerThatIsGoneFailsTheOtherEndOfAMessage) {
+  for (const bool is_sender : {false, true}) {
+    Group group = Make(2);
+    std::jthread destroyer([leaving = std::move(group[1])]() mutable { leaving.reset(); });
+    std::vector<std::byte> message(1 << 20);
+    Status status;
+    while (status.ok()) {
+      status = is_sender ? group[0]->Send(1, 5, message.data(), message.size(), Soon())
+                         : group[0]->Receive(1, 5, message.data(), message.size(), Soon());
+    }
+    EXPECT_ERROR(status, kUnavailable, "rank 1 is gone");
+  }
+}
+
+TEST_P(CommunicatorContractTest, MessagesGoToOtherRanksOfTheGroup) {
+  int32_t value = 1;
+  for (const int32_t peer : {0, 2, -1}) {
+    EXPECT_ERROR(Make(2)[0]->Send(peer, 1, &value, 4, Soon()), kInvalidArgument, "rank 0 of 2");
+    EXPECT_ERROR(Make(2)[0]->Receive(peer, 1, &value, 4, Soon()), kInvalidArgument, "rank 0 of 2");
+  }
+}
+
 TEST_P(CommunicatorContractTest, WrongArgumentsAreErrors) {
   int32_t value = 1, sum = 0;
   const auto reduce = [&](std::vector<int32_t> ranks, DataType dtype, size_t count) {

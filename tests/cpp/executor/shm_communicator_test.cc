@@ -180,6 +180,27 @@ class Victim {
     return self_->AllGather(group, &input, 4, nullptr, deadline);
   }
 
+  Status Receive(int peer) {
+    int32_t output = 0;
+    return self_->Receive(peer, 3, &output, 4, Soon());
+  }
+  Status Send(int peer) {
+    const int32_t input = 5;
+    return self_->Send(peer, 3, &input, 4, Soon());
+  }
+
+  // What `peer` writes for a message to rank 0, and about those that it has taken.
+  void WriteMessage(int peer, uint64_t count, const PieceHeader& header = HonestMessage()) {
+    ShmSegment::WriteHeader(segment_.message(peer, 0, 0), header);
+    segment_.sent(peer, 0).store(count);
+    segment_.mail(0).Ring();
+  }
+  void WriteTaken(int peer, uint64_t count) { segment_.taken(peer, 0).store(count); }
+
+  static PieceHeader HonestMessage() {
+    return {.call = {.kind = CollectiveCall::Kind::kMessage, .members = 2, .bytes = 4, .tag = 3}};
+  }
+
   // What `peer` writes for its round with rank 0.
   void Write(int peer, uint64_t mark, const PieceHeader& header = HonestHeader()) {
     segment_.WriteHeader(peer, mark & 1, header);
@@ -384,6 +405,40 @@ TEST(ShmCommunicatorTest, KilledProcessIsUnavailableToTheOthersAtOnceAndLeavesNo
     EXPECT_LT(Clock::System().Now() - begin, std::chrono::seconds(20));  // Of 60.
   }
   EXPECT_EQ(NamesInSharedMemory(), names);
+}
+
+TEST(ShmCommunicatorTest, HonestMessagesAreBelieved) {
+  Victim victim;
+  victim.WriteMessage(1, 1);
+  EXPECT_OK(victim.Receive(1));
+  EXPECT_OK(victim.Send(1));
+  victim.WriteTaken(1, 1);
+  EXPECT_OK(victim.Send(1));
+}
+
+TEST(ShmCommunicatorTest, CountsOfMessagesThatCannotBeAreGarbage) {
+  for (const uint64_t count : {kSlots + 1, UINT64_MAX}) {
+    Victim victim;
+    victim.WriteMessage(1, count);
+    EXPECT_ERROR(victim.Receive(1), kFailedPrecondition, "rank 1 wrote garbage");
+  }
+  Victim victim;
+  victim.WriteTaken(1, 1);
+  EXPECT_ERROR(victim.Send(1), kFailedPrecondition,
+               "rank 1 wrote garbage into shared memory: it counts 1 messages, wanted 0 to 0");
+}
+
+TEST(ShmCommunicatorTest, MessageOfAnotherSizeIsNotCopied) {
+  Victim victim;
+  PieceHeader header = Victim::HonestMessage();
+  header.call.bytes = size_t{1} << 40;
+  victim.WriteMessage(1, 1, header);
+  EXPECT_ERROR(victim.Receive(1), kFailedPrecondition, "ranks disagree about a message");
+  Victim other;
+  header = Victim::HonestMessage();
+  header.begin = size_t{1} << 40;
+  other.WriteMessage(1, 1, header);
+  EXPECT_ERROR(other.Receive(1), kFailedPrecondition, "wrote garbage");
 }
 
 }  // namespace

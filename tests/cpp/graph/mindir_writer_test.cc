@@ -136,6 +136,56 @@ TEST_F(WriteMindirTest, CollectivesComeBack) {
   EXPECT_EQ(read->info(read->outputs[0]).shape, (Shape{8, 6}));
 }
 
+TEST_F(WriteMindirTest, MessagesComeBack) {
+  const MessageAttributes message{.tag = 3,
+                                  .peer = 3,
+                                  .group = {"2-77", {1, 3}, 0},
+                                  .dtype = DataType::kFloat16,
+                                  .shape = {2, 5}};
+  ReadOptions options;
+  options.groups["2-77"] = {1, 3};
+  options.rank_size = 4;
+  for (const bool has_output : {false, true}) {
+    Graph graph;
+    graph.name = "net";
+    const ValueId x = graph.AddValue({"x", DataType::kFloat32, {4, 6}});
+    const ValueId came = graph.AddValue({"", DataType::kFloat16, {2, 5}});
+    graph.nodes.push_back({OpType::kReceive, "", {}, {came}, message});
+    graph.nodes.push_back({OpType::kSend, "", {came}, {}, message});
+    graph.nodes.push_back({OpType::kSend, "", {x}, {}, message});
+    graph.inputs = {x};
+    if (has_output) graph.outputs = {came};
+    ASSERT_OK(WriteMindir(graph, Path()));
+    const Result<Graph> read = ReadMindir(Path(), options);
+    ASSERT_OK(read);
+    ASSERT_EQ(read->outputs.size(), graph.outputs.size());
+    const GraphSignature signature = SignatureOf(*read);
+    ASSERT_EQ(signature.messages.size(), 3u);
+    EXPECT_EQ(signature.messages[0], (MessageInfo{false, 3, 3, DataType::kFloat16, {2, 5}}));
+    EXPECT_EQ(signature.messages[1], (MessageInfo{true, 3, 3, DataType::kFloat16, {2, 5}}));
+    EXPECT_EQ(signature.messages[2], (MessageInfo{true, 3, 3, DataType::kFloat32, {4, 6}}));
+    EXPECT_EQ(std::get<MessageAttributes>(read->nodes[0].attributes).group.ranks,
+              (std::vector<int32_t>{1, 3}));
+  }
+}
+
+TEST_F(WriteMindirTest, RankOfAMessageOutsideOfItsGroupIsNamed) {
+  Graph graph;
+  graph.name = "net";
+  const ValueId x = graph.AddValue({"x", DataType::kFloat32, {4}});
+  graph.nodes.push_back({OpType::kSend,
+                         "",
+                         {x},
+                         {},
+                         MessageAttributes{.peer = 5, .group = {"hccl_world_group", {}, 0}}});
+  graph.inputs = {x};
+  ASSERT_OK(WriteMindir(graph, Path()));
+  ReadOptions options;
+  options.rank_size = 4;
+  EXPECT_ERROR(ReadMindir(Path(), options), kInvalidArgument,
+               "dest_rank is 5, group hccl_world_group has 4 ranks");
+}
+
 TEST_F(WriteMindirTest, InputsAndConstantsCanBeResults) {
   GraphMaker maker;
   const ValueId x = maker.Input("x", {2}), w = maker.Weight("w", {3});

@@ -1,7 +1,9 @@
 #include "graph/reference_interpreter.h"
 
 #include <algorithm>
+#include <deque>
 #include <functional>
+#include <map>
 #include <span>
 
 #include "base/str_cat.h"
@@ -152,6 +154,10 @@ FloatTensor Compute(const Node& node, const Inputs& in, const Shape& shape, int6
       });
     case OpType::kAllGather:
       return Concat(in, 0, shape);
+    case OpType::kSend:
+      break;  // It has no result.
+    case OpType::kReceive:
+      return in[0];
   }
   return {};
 }
@@ -164,13 +170,14 @@ class LockStep {
     for (size_t rank = 0; rank < ranks_.size(); ++rank) {
       const Graph& graph = ranks_[rank];
       std::vector<TensorInfo> infos;
-      for (const FloatTensor& input : inputs)
-        infos.push_back({"", DataType::kFloat32, input.shape});
+      for (size_t i = 0; i < graph.inputs.size(); ++i) {
+        infos.push_back({"", DataType::kFloat32, inputs[i].shape});
+      }
       PIPESERVE_ASSIGN_OR_RETURN(auto inferred,
                                  InferShapes(graph, infos, static_cast<int>(ranks_.size())));
       infos_.push_back(std::move(inferred));
       values_[rank].resize(graph.values.size());
-      for (size_t i = 0; i < inputs.size(); ++i) Value(rank, graph.inputs[i]) = inputs[i];
+      for (size_t i = 0; i < graph.inputs.size(); ++i) Value(rank, graph.inputs[i]) = inputs[i];
       for (const auto& [id, tensor] : graph.constants) {
         const float* data = tensor.data_as<float>();
         Value(rank, id) = {tensor.shape(), {data, data + tensor.shape().num_elements()}};
@@ -179,10 +186,15 @@ class LockStep {
     return OkStatus();
   }
 
-  Status Step(size_t i) {
-    for (size_t rank = 0; rank < ranks_.size(); ++rank) {
+  // Node `i` of ranks `begin` to `end`.
+  Status Step(size_t i, size_t begin, size_t end) {
+    for (size_t rank = begin; rank < end; ++rank) {
       const Node& node = ranks_[rank].nodes[i];
       PIPESERVE_ASSIGN_OR_RETURN(const Inputs in, InputsOf(rank, node));
+      if (node.op == OpType::kSend) {
+        const auto& message = std::get<MessageAttributes>(node.attributes);
+        mail_[{static_cast<int32_t>(rank), message.peer}].push_back({message.tag, in[0]});
+      }
       for (size_t k = 0; k < node.outputs.size(); ++k) {
         const ValueId id = node.outputs[k];
         Value(rank, id) =
@@ -205,6 +217,8 @@ class LockStep {
 
   Result<Inputs> InputsOf(size_t rank, const Node& node) {
     Inputs in;
+    if (node.op == OpType::kReceive)
+      return Take(rank, std::get<MessageAttributes>(node.attributes));
     const auto* group = std::get_if<CollectiveAttributes>(&node.attributes);
     if (group == nullptr) {
       for (const ValueId id : node.inputs) in.push_back(Value(rank, id));
@@ -224,18 +238,37 @@ class LockStep {
     return in;
   }
 
+  Result<Inputs> Take(size_t rank, const MessageAttributes& message) {
+    auto& waiting = mail_[{message.peer, static_cast<int32_t>(rank)}];
+    if (waiting.empty() || waiting.front().first != message.tag) {
+      return Internal(StrCat("message ", message.tag, " of rank ", message.peer,
+                             " is not the next one for rank ", rank));
+    }
+    Inputs in{std::move(waiting.front().second)};
+    waiting.pop_front();
+    if (in[0].shape != message.shape) return Internal("a message has another shape than it says");
+    return in;
+  }
+
   const std::vector<Graph>& ranks_;
+  std::map<std::pair<int32_t, int32_t>, std::deque<std::pair<int64_t, FloatTensor>>> mail_;
   std::vector<std::vector<TensorInfo>> infos_;
   std::vector<Inputs> values_;
 };
 
 }  // namespace
 
-Result<std::vector<std::vector<FloatTensor>>> RunInLockStep(
-    const std::vector<Graph>& ranks, const std::vector<FloatTensor>& inputs) {
+Result<std::vector<std::vector<FloatTensor>>> RunInLockStep(const std::vector<Graph>& ranks,
+                                                            const std::vector<FloatTensor>& inputs,
+                                                            size_t stages) {
   LockStep run(ranks);
   PIPESERVE_RETURN_IF_ERROR(run.Start(inputs));
-  for (size_t i = 0; i < ranks.front().nodes.size(); ++i) PIPESERVE_RETURN_IF_ERROR(run.Step(i));
+  const size_t width = ranks.size() / stages;
+  for (size_t begin = 0; begin < ranks.size(); begin += width) {
+    for (size_t i = 0; i < ranks[begin].nodes.size(); ++i) {
+      PIPESERVE_RETURN_IF_ERROR(run.Step(i, begin, begin + width));
+    }
+  }
   return run.Outputs();
 }
 

@@ -13,8 +13,10 @@ struct FloatTensor {
   std::vector<float> data;
 };
 
-// The outputs of every rank. Each rank gets the same inputs; node i of all graphs runs at once.
+// The outputs of every rank. Each rank whose graph takes inputs gets the same ones; one stage runs
+// after the other, and node i of all graphs of a stage at once.
 Result<std::vector<std::vector<FloatTensor>>> RunInLockStep(const std::vector<Graph>& ranks,
-                                                            const std::vector<FloatTensor>& inputs);
+                                                            const std::vector<FloatTensor>& inputs,
+                                                            size_t stages = 1);
 
 }  // namespace pipeserve

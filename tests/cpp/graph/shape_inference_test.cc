@@ -174,5 +174,26 @@ TEST(ShapeInferenceTest, GraphRefusesBrokenLinks) {
   EXPECT_ERROR(InferShapes(input, inputs, 1), kInvalidArgument, "not in the graph");
 }
 
+TEST(InferNodeTest, MessagesHaveOneEndHere) {
+  const TensorInfo x{"x", DataType::kFloat32, {2, 3}};
+  MessageAttributes message{.tag = 4, .peer = 1, .dtype = DataType::kInt32, .shape = {5}};
+  const Node send{OpType::kSend, "send", {0}, {}, message};
+  const auto nothing = InferNode(send, std::span(&x, 1), 2);
+  ASSERT_OK(nothing);
+  EXPECT_TRUE(nothing->empty());
+  Node receive{OpType::kReceive, "receive", {}, {0}, message};
+  const auto came = InferNode(receive, {}, 2);
+  ASSERT_OK(came);
+  EXPECT_EQ(came->front().dtype, DataType::kInt32);
+  EXPECT_EQ(came->front().shape, Shape{5});
+  EXPECT_ERROR(InferNode(send, std::span(&x, 1), 1), kInvalidArgument,
+               "message 4 names rank 1 of 1 ranks");
+  EXPECT_ERROR(InferNode(receive, std::span(&x, 1), 2), kInvalidArgument, "wants 0");
+  message.shape = {-1};
+  receive.attributes = message;
+  EXPECT_ERROR(InferNode(receive, {}, 2), kInvalidArgument,
+               "message 4 is int32[?], numbers of a known shape were wanted");
+}
+
 }  // namespace
 }  // namespace pipeserve

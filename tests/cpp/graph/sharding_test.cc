@@ -364,5 +364,100 @@ TEST(ShardGraphTest, RefusesToCutABroadcastDimension) {
   EXPECT_OK(ShardGraph(graph, {{0, {{8, 1}, {1, 1}}}}, 8));
 }
 
+// y = relu(x * a) * b + x, with the second product and the sum in the last stage.
+struct StagedNet {
+  GraphMaker maker;
+  Graph graph;
+  std::vector<int> stages;
+
+  explicit StagedNet(int middle = 0) {
+    const ValueId x = maker.Input("x", {4, 8});
+    const ValueId first = maker.MatMul(x, maker.Weight("a", {8, 8}));
+    const ValueId bent = maker.Node1(OpType::kReLU, {first});
+    const ValueId second = maker.MatMul(bent, maker.Weight("b", {8, 8}));
+    graph = maker.Finish({maker.Node1(OpType::kAdd, {second, x}), bent});
+    stages = {0, middle, middle + 1, middle + 1};
+  }
+};
+
+void ExpectSameResults(const Graph& graph, const Strategies& strategies, int rank_size,
+                       const Stages& stages) {
+  const Result<ShardedGraph> sharded = ShardGraph(graph, strategies, rank_size, stages);
+  ASSERT_OK(sharded);
+  const std::vector<FloatTensor> inputs{Numbers({4, 8})};
+  const auto whole = RunInLockStep({graph}, inputs);
+  const auto parts = RunInLockStep(sharded->ranks, inputs, static_cast<size_t>(stages.count));
+  ASSERT_OK(whole);
+  ASSERT_OK(parts);
+  const size_t width = parts->size() / static_cast<size_t>(stages.count);
+  for (size_t rank = 0; rank < parts->size(); ++rank) {
+    const Graph& part = sharded->ranks[rank];
+    const bool is_last = rank + width >= parts->size();
+    EXPECT_EQ(part.outputs.size(), is_last ? graph.outputs.size() : 0);
+    EXPECT_EQ(part.inputs.size(), rank < width || stages.all_take_inputs ? 1 : 0);
+    for (size_t i = 0; i < part.outputs.size(); ++i) {
+      EXPECT_EQ((*parts)[rank][i].data, (*whole)[0][i].data) << "rank " << rank;
+    }
+  }
+}
+
+TEST(ShardGraphTest, StagesHandOnWhatTheNextOnesNeed) {
+  for (const bool all_take_inputs : {false, true}) {
+    for (const int ranks : {2, 8}) {
+      const StagedNet two;
+      ExpectSameResults(two.graph, {}, ranks, {2, two.stages, all_take_inputs});
+    }
+    const StagedNet three(1);
+    ExpectSameResults(three.graph, {}, 6, {3, three.stages, all_take_inputs});
+  }
+}
+
+TEST(ShardGraphTest, EveryRankOfAStageSendsItsPieceToItsCounterpart) {
+  const StagedNet net;
+  const Strategies strategies{{0, {{1, 1}, {1, 4}}}, {2, {{1, 4}, {4, 1}}}};
+  ExpectSameResults(net.graph, strategies, 8, {2, net.stages, true});
+  const auto sharded = ShardGraph(net.graph, strategies, 8, {2, net.stages, true});
+  ASSERT_OK(sharded);
+  for (int32_t rank = 0; rank < 4; ++rank) {
+    const Graph& sender = sharded->ranks[rank];
+    const Graph& receiver = sharded->ranks[rank + 4];
+    const auto is = [](OpType op) { return [op](const Node& node) { return node.op == op; }; };
+    const auto send = std::ranges::find_if(sender.nodes, is(OpType::kSend));
+    const auto receive = std::ranges::find_if(receiver.nodes, is(OpType::kReceive));
+    ASSERT_NE(send, sender.nodes.end());
+    ASSERT_NE(receive, receiver.nodes.end());
+    const auto& sent = std::get<MessageAttributes>(send->attributes);
+    const auto& received = std::get<MessageAttributes>(receive->attributes);
+    EXPECT_EQ(sent.peer, rank + 4);
+    EXPECT_EQ(received.peer, rank);
+    EXPECT_EQ(sent.tag, received.tag);
+    EXPECT_EQ(received.shape, (Shape{4, 2}));  // The columns that this rank has computed.
+    EXPECT_THAT(sent.group.ranks, ElementsAre(rank, rank + 4));
+    EXPECT_EQ(sharded->groups[rank].at(sent.group.group), sent.group.ranks);
+    // Collectives stay within the stage.
+    const auto sum = std::ranges::find_if(receiver.nodes, is(OpType::kAllReduce));
+    ASSERT_NE(sum, receiver.nodes.end());
+    EXPECT_THAT(std::get<CollectiveAttributes>(sum->attributes).ranks, ElementsAre(4, 5, 6, 7));
+  }
+}
+
+TEST(ShardGraphTest, StagesThatCannotBeAreNamed) {
+  const StagedNet net;
+  const auto error = [&](int ranks, const Stages& stages) {
+    return ShardGraph(net.graph, {}, ranks, stages).status();
+  };
+  EXPECT_ERROR(error(3, {2, net.stages}), kInvalidArgument,
+               "3 ranks are not to be had in 2 stages");
+  EXPECT_ERROR(error(2, {2, {0, 0, 0, 0}}), kInvalidArgument, "stage 1 of 2 has no operators");
+  EXPECT_ERROR(error(1, {1, net.stages}), kInvalidArgument, "is in stage 1 of 1");
+  EXPECT_ERROR(error(2, {2, {1, 0, 1, 1}}), kInvalidArgument, "which comes later");
+  GraphMaker maker;
+  const ValueId x = maker.Input("x", {-1, 8});
+  const ValueId y = maker.Node1(OpType::kNeg, {x});
+  const Graph unknown = maker.Finish({maker.Node1(OpType::kNeg, {y})});
+  EXPECT_ERROR(ShardGraph(unknown, {}, 2, {2, {0, 1}}).status(), kInvalidArgument,
+               "float32[?,8], a known shape was wanted");
+}
+
 }  // namespace
 }  // namespace pipeserve

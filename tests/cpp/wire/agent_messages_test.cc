@@ -128,18 +128,18 @@ TEST(AgentMessagesTest, ErrorOfOneOfManyTensorsNamesItsIndex) {
   EXPECT_ERROR(TensorsFromProto(messages), kInvalidArgument, "tensor 1: ");
 }
 
-TEST(AgentMessagesTest, SignatureKeepsNamesAndUnknownDimensions) {
+TEST(AgentMessagesTest, SignatureKeepsNamesUnknownDimensionsAndMessages) {
   const GraphSignature signature{
       .inputs = {{"x", DataType::kFloat32, {Shape::kUnknownDim, 96}}, {"n", DataType::kInt32, {}}},
-      .outputs = {{"y", DataType::kFloat16, {4}}}};
+      .outputs = {{"y", DataType::kFloat16, {4}}},
+      .messages = {{true, 3, 7, DataType::kInt32, {2, 5}}, {false, 0, 8, DataType::kBool, {}}}};
   proto::GraphSignature message;
   SignatureToProto(signature, &message);
 
   const Result<GraphSignature> back = SignatureFromProto(message);
 
   ASSERT_OK(back);
-  EXPECT_EQ(back->inputs, signature.inputs);
-  EXPECT_EQ(back->outputs, signature.outputs);
+  EXPECT_EQ(*back, signature);
 }
 
 TEST(AgentMessagesTest, SignatureErrorNamesTheOutput) {
@@ -147,6 +147,9 @@ TEST(AgentMessagesTest, SignatureErrorNamesTheOutput) {
   message.add_outputs()->set_dtype(proto::DATA_TYPE_BOOL);
   message.add_outputs()->set_dtype(proto::DATA_TYPE_UNSPECIFIED);
   EXPECT_ERROR(SignatureFromProto(message), kInvalidArgument, "output 1: data type 0");
+  message.clear_outputs();
+  message.add_messages()->set_tag(4);
+  EXPECT_ERROR(SignatureFromProto(message), kInvalidArgument, "message 4: data type 0");
 }
 
 TEST(AgentMessagesTest, SignatureOfOverflowingSizeIsRefused) {

@@ -1,7 +1,6 @@
 """Agents, their launcher and the server are killed and stopped while clients ask."""
 
 import os
-import pathlib
 import random
 import signal
 import statistics
@@ -143,25 +142,10 @@ def service(start, free_port, tmp_path):
     return Service(start, free_port, tmp_path)
 
 
-def agents_of(launcher):
-    """The process of each rank that runs now."""
-    found = {}
-    for entry in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            status = pathlib.Path("/proc", entry, "stat").read_text()
-            command = pathlib.Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
-        except OSError:  # It has ended.
-            continue
-        parent = int(status.rpartition(")")[2].split()[1])
-        if parent == launcher.process.pid and b"--rank" in command:
-            found[int(command[command.index(b"--rank") + 1])] = int(entry)
-    return found
-
-
 def await_agents(launcher, but=()):
     """All ranks, by processes that are none of ``but``."""
     await_true(
-        lambda: len(agents := agents_of(launcher)) == RANKS and not set(agents.values()) & set(but),
+        lambda: len(agents := launcher.agents()) == RANKS and not set(agents.values()) & set(but),
         "eight agents",
     )
 
@@ -172,7 +156,7 @@ def test_requests_outlive_the_death_of_each_agent(service):
     with Clients(service.door) as clients:
         clients.await_more()
         for rank in range(RANKS):
-            killed = agents_of(launcher)[rank]
+            killed = launcher.agents()[rank]
             os.kill(killed, signal.SIGKILL)
             await_agents(launcher, but=[killed])
             clients.await_more()
@@ -188,7 +172,7 @@ def test_requests_outlive_the_death_of_all_agents_at_once(service):
     service.await_ready(server)
     with Clients(service.door) as clients:
         clients.await_more()
-        killed = agents_of(launcher).values()
+        killed = launcher.agents().values()
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
         await_agents(launcher, but=killed)
@@ -203,7 +187,7 @@ def test_an_agent_that_hangs_is_found_killed_and_replaced(service):
     service.await_ready(server)
     with Clients(service.door) as clients:
         clients.await_more()
-        hung = agents_of(launcher)[3]
+        hung = launcher.agents()[3]
         os.kill(hung, signal.SIGSTOP)
         launcher.wait_for(f"agent of rank 3 gives no sign of life, killing process {hung}")
         await_agents(launcher, but=[hung])
@@ -230,7 +214,7 @@ def test_requests_outlive_the_death_of_the_launcher(service):
 def test_agents_outlive_the_death_of_the_server(service):
     server, launcher = service.serve(), service.launch()
     service.await_ready(server)
-    agents = agents_of(launcher)
+    agents = launcher.agents()
     server.process.kill()
     server.wait()
     server = service.serve()
@@ -238,7 +222,7 @@ def test_agents_outlive_the_death_of_the_server(service):
     with Clients(service.door) as clients:
         clients.await_more()
     assert clients.wrong == []
-    assert agents_of(launcher) == agents
+    assert launcher.agents() == agents
     assert server.terminate() == 0
     assert launcher.wait() == 0
 
@@ -253,7 +237,7 @@ def test_random_kills_cost_time_and_no_answer(service):
     with Clients(service.door) as clients:
         clients.await_more()
         for _ in range(kills):
-            agents = agents_of(launcher)
+            agents = launcher.agents()
             if agents:
                 how = random.choice([signal.SIGKILL] * 9 + [signal.SIGSTOP])
                 os.kill(random.choice(list(agents.values())), how)
@@ -279,7 +263,7 @@ def in_flight(service, launcher, method):
     ask.start()
     time.sleep(0.1)  # It runs for longer; where it is does not matter.
     assert not replies
-    killed = agents_of(launcher)[5]
+    killed = launcher.agents()[5]
     os.kill(killed, signal.SIGKILL)
     ask.join()
     await_agents(launcher, but=[killed])
@@ -300,7 +284,7 @@ def test_stop_ends_everything_with_the_first_agent_as_the_original_does(service)
     flags = ("--on-agent-failure", "stop")
     server, launcher = service.serve(*flags), service.launch(*flags)
     service.await_ready(server)
-    os.kill(agents_of(launcher)[2], signal.SIGKILL)
+    os.kill(launcher.agents()[2], signal.SIGKILL)
     assert server.wait(timeout=10) == 0
     assert launcher.wait(timeout=20) == 0
     assert "ended with exit code -9, ending its siblings" in launcher.output
@@ -335,7 +319,7 @@ def test_an_agent_that_dies_again_and_again_ends_all(service):
     killed = []
     for _ in range(2):
         await_agents(launcher, but=killed)
-        killed.append(agents_of(launcher)[1])
+        killed.append(launcher.agents()[1])
         os.kill(killed[-1], signal.SIGKILL)
     launcher.wait_for("agent of rank 1 ended with exit code -9 after 1 restarts within 10 minutes")
     assert launcher.wait() == 0

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/str_cat.h"
 #include "executor/input_check.h"
 
 namespace pipeserve::ascend {
@@ -9,6 +10,11 @@ namespace {
 
 // What can be told of a node before there is a device.
 Status CheckNode(const Node& node, std::span<const TensorInfo> inputs) {
+  if (IsMessage(node.op)) {
+    return Unimplemented(
+        StrCat(OpTypeName(node.op), " ", node.name,
+               ": stages run on CPUs, messages between devices are not supported"));
+  }
   for (const TensorInfo& input : inputs) {
     const Status status = ToAclType(input.dtype).status();
     if (!status.ok()) return status.WithContext(input.name);

@@ -33,6 +33,14 @@ class GroupLink final : public Communicator {
                    Deadline deadline) override {
     return host_->AllGather(ranks, input, bytes, output, deadline);
   }
+  Status Send(int32_t to, int64_t tag, const void* input, size_t bytes,
+              Deadline deadline) override {
+    return host_->Send(to, tag, input, bytes, deadline);
+  }
+  Status Receive(int32_t from, int64_t tag, void* output, size_t bytes,
+                 Deadline deadline) override {
+    return host_->Receive(from, tag, output, bytes, deadline);
+  }
   void Abort(Status reason) override {
     given_up_.Raise();
     host_->Abort(std::move(reason));

@@ -167,6 +167,9 @@ Status PlanBuilder::AddNode(const Node& node) {
     case OpType::kAllReduce:
     case OpType::kAllGather:
       return AddCollective(node);
+    case OpType::kSend:
+    case OpType::kReceive:
+      break;  // Refused when the graph was loaded.
   }
   return Unimplemented("there is no such operator on the device");
 }

@@ -22,6 +22,14 @@ Status CheckOptions(const CpuExecutorOptions& options) {
   return OkStatus();
 }
 
+// Where stages have different inputs, one rank's call can be wrong and its peers wait for it all
+// the same. Such an error must not pass for one that all ranks find alike.
+Status AsOwnError(Status status) {
+  const bool seems_alike =
+      status.code() == StatusCode::kInvalidArgument || status.code() == StatusCode::kUnimplemented;
+  return seems_alike ? FailedPrecondition(status.message()) : status;
+}
+
 // Lets one call at a time use the communicator. The turn is a flag, not a held lock, so that a call
 // waits for it no longer than its deadline.
 class CommunicatorTurn {
@@ -102,7 +110,7 @@ const GraphSignature& CpuExecutor::signature(GraphId graph) const {
 }
 
 bool CpuExecutor::RunsAlone(GraphId graph) const {
-  return !impl_->runners_[static_cast<size_t>(graph)]->has_collectives();
+  return !impl_->runners_[static_cast<size_t>(graph)]->meets_others();
 }
 
 Status CpuExecutor::Run(GraphId graph, std::span<const Tensor> inputs, const CallContext& context,
@@ -116,11 +124,11 @@ Status CpuExecutor::Run(GraphId graph, std::span<const Tensor> inputs, const Cal
   }
   GraphRunner& runner = *impl_->runners_[static_cast<size_t>(graph)];
   PlanCall call{&impl_->team_, nullptr, context.deadline, context.places, context.outputs_wanted};
-  if (!runner.has_collectives()) return runner.Run(inputs, call, outputs);
+  if (!runner.meets_others()) return runner.Run(inputs, call, outputs);
   PIPESERVE_ASSIGN_OR_RETURN(call.communicator, impl_->turn_.Take(context.deadline));
   Status status = runner.Run(inputs, call, outputs);
   impl_->turn_.GiveBack();
-  return status;
+  return runner.has_messages() ? AsOwnError(std::move(status)) : status;
 }
 
 int64_t CpuExecutor::copied_inputs() const {

@@ -22,7 +22,8 @@ class GraphRunner {
 
   const GraphSignature& signature() const { return loaded_.signature(); }
   // Whether a run needs a communicator.
-  bool has_collectives() const { return loaded_.has_collectives(); }
+  bool meets_others() const { return loaded_.meets_others(); }
+  bool has_messages() const { return loaded_.has_messages(); }
   // Inputs that came where no kernel may read them and were copied.
   int64_t copied_inputs() const { return copied_inputs_.load(std::memory_order_relaxed); }
 

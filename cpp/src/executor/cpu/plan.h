@@ -70,7 +70,9 @@ class Plan {
 
   std::vector<std::unique_ptr<Step>> steps_;
   std::vector<std::string> step_names_;
-  size_t steps_for_others_ = 0;  // How many first steps there are up to the last collective.
+  // How many first steps there are up to the last collective or message: one that is not received
+  // would be taken for the next call's.
+  size_t steps_for_others_ = 0;
   std::vector<TensorInfo> outputs_;
   size_t workspace_bytes_ = 0;
 

@@ -142,7 +142,9 @@ Status PlanBuilder::AddStep(const StepNodes& nodes) {
     step->set_scratch_offset(offset);
   }
   Add(std::move(step), nodes.Name());
-  if (IsCollective(nodes.node->op)) plan_->steps_for_others_ = plan_->steps_.size();
+  if (IsCollective(nodes.node->op) || IsMessage(nodes.node->op)) {
+    plan_->steps_for_others_ = plan_->steps_.size();
+  }
   return OkStatus();
 }
 

@@ -39,6 +39,8 @@ bool HasKernel(OpType op, DataType dtype) {
     case OpType::kSplit:
     case OpType::kStridedSlice:
     case OpType::kAllGather:
+    case OpType::kSend:
+    case OpType::kReceive:
       return DataTypeSize(dtype) > 0;
   }
   return false;
@@ -131,6 +133,10 @@ Result<std::unique_ptr<Step>> MakeStep(const StepContext& context) {
       return MakeAllReduceStep(context);
     case OpType::kAllGather:
       return MakeAllGatherStep(context);
+    case OpType::kSend:
+      return MakeSendStep(context);
+    case OpType::kReceive:
+      return MakeReceiveStep(context);
     case OpType::kReshape:
       break;  // Never a step: its result lies where its operand does.
   }

@@ -33,7 +33,7 @@ struct Frame {
   std::span<Tensor> outputs;
   std::byte* workspace = nullptr;
   ThreadTeam* team = nullptr;
-  Communicator* communicator = nullptr;  // Set when the plan has collectives.
+  Communicator* communicator = nullptr;  // Set when the plan meets other ranks.
   Deadline deadline;
 
   const std::byte* Read(const Location& location) const;
@@ -98,5 +98,7 @@ Result<std::unique_ptr<Step>> MakeConcatStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeSplitStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeAllReduceStep(const StepContext& context);
 Result<std::unique_ptr<Step>> MakeAllGatherStep(const StepContext& context);
+Result<std::unique_ptr<Step>> MakeSendStep(const StepContext& context);
+Result<std::unique_ptr<Step>> MakeReceiveStep(const StepContext& context);
 
 }  // namespace pipeserve

@@ -179,6 +179,15 @@ TEST(AscendExecutorTest, RefusesATypeThatIsNotOnTheDevice) {
                "node0: there are no uint32 on the device");
 }
 
+TEST(AscendExecutorTest, RefusesMessagesByName) {
+  Graph graph;
+  graph.name = "staged";
+  const ValueId x = graph.AddValue({"x", DataType::kFloat32, {2}});
+  graph.nodes = {{OpType::kSend, "send3", {x}, {}, MessageAttributes{.peer = 0}}};
+  graph.inputs = {x};
+  EXPECT_ERROR(Load(One(std::move(graph))), kUnimplemented, "Send send3: stages run on CPUs");
+}
+
 TEST(AscendExecutorTest, RefusesADeviceThatIsNotThere) {
   const SimulatedRuntime runtime("devices=2");
   AscendExecutorOptions options = Simulated();

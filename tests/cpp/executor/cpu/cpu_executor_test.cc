@@ -1,5 +1,6 @@
 #include "executor/cpu/cpu_executor.h"
 
+#include <array>
 #include <thread>
 
 #include "executor/executor_contract.h"
@@ -151,6 +152,78 @@ TEST(CpuExecutorTest, RefusesBadOptionsAndDataTypesWithoutKernel) {
   const auto refused = CpuExecutor::Create(One(graph.Return({graph.Node(OpType::kNeg, {x}, {2})})));
   EXPECT_FALSE(refused.ok());
   EXPECT_THAT(refused.status().message(), testing::HasSubstr("int8"));
+}
+
+// Two stages: rank 0 sends -x, and rank 1 returns the same again.
+std::array<Graph, 2> TwoStages() {
+  const MessageAttributes to_last{.tag = 3, .peer = 1, .group = {"hccl_world_group", {}, 0}};
+  MessageAttributes from_first = to_last;
+  from_first.peer = 0;
+  from_first.dtype = DataType::kFloat32;
+  from_first.shape = {2};
+  Graph first, last;
+  first.name = last.name = "staged";
+  const ValueId x = first.AddValue({"x", DataType::kFloat32, {2}});
+  const ValueId minus = first.AddValue({"minus", DataType::kFloat32, {2}});
+  first.nodes = {{OpType::kNeg, "neg", {x}, {minus}, {}},
+                 {OpType::kSend, "send", {minus}, {}, to_last}};
+  first.inputs = {x};
+  const ValueId came = last.AddValue({"came", DataType::kFloat32, {2}});
+  const ValueId y = last.AddValue({"y", DataType::kFloat32, {2}});
+  last.nodes = {{OpType::kReceive, "receive", {}, {came}, from_first},
+                {OpType::kNeg, "neg", {came}, {y}, {}}};
+  last.outputs = {y};
+  return {first, last};
+}
+
+class CpuStagesTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto group = MakeLocalCommunicators(2);
+    auto graphs = TwoStages();
+    for (size_t rank = 0; rank < 2; ++rank) {
+      auto made = CpuExecutor::Create(One(std::move(graphs[rank])), {1, group[rank], 2});
+      ASSERT_OK(made);
+      stages_[rank] = *std::move(made);
+    }
+  }
+
+  Status RunFirst(float x) {
+    const std::vector<Tensor> inputs = {Tensor::Of<float>({2}, {x, x})};
+    std::vector<Tensor> outputs;
+    return stages_[0]->Run(0, inputs, {.outputs_wanted = false}, &outputs);
+  }
+
+  std::array<std::unique_ptr<CpuExecutor>, 2> stages_;
+};
+
+// One thread runs both, so that the first stage cannot have waited for the last.
+TEST_F(CpuStagesTest, AStageRunsSeveralCallsBeforeTheNextBegins) {
+  for (const float x : {1.0F, 2.0F, 3.0F}) ASSERT_OK(RunFirst(x));
+  for (const float x : {1.0F, 2.0F, 3.0F}) {
+    std::vector<Tensor> outputs;
+    ASSERT_OK(stages_[1]->Run(0, {}, {}, &outputs));
+    EXPECT_EQ(outputs.at(0).data_as<float>()[1], x);
+  }
+}
+
+TEST_F(CpuStagesTest, ARankWhoseOutputsNobodyWantsTakesItsMessageAllTheSame) {
+  for (const float x : {1.0F, 2.0F}) ASSERT_OK(RunFirst(x));
+  std::vector<Tensor> outputs;
+  ASSERT_OK(stages_[1]->Run(0, {}, {.outputs_wanted = false}, &outputs));
+  ASSERT_OK(stages_[1]->Run(0, {}, {}, &outputs));
+  EXPECT_EQ(outputs.at(0).data_as<float>()[1], 2.0F);
+}
+
+// Its peer waits for a message, so that it must not pass for one that every rank finds.
+TEST_F(CpuStagesTest, AWrongInputIsAnErrorOfTheRank) {
+  std::vector<Tensor> outputs;
+  EXPECT_ERROR(stages_[0]->Run(0, {}, {}, &outputs), kFailedPrecondition, "inputs");
+}
+
+TEST(CpuExecutorTest, GraphsWithMessagesBelongToAGroup) {
+  EXPECT_ERROR(CpuExecutor::Create(One(TwoStages()[0])), kInvalidArgument,
+               "message 3 names rank 1 of 1 ranks");
 }
 
 }  // namespace
