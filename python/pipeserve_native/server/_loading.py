@@ -12,8 +12,11 @@ from pipeserve_native._registry import (
     Binding,
     DistributedDeclaration,
     LocalDeclaration,
+    MakeFunction,
     Registry,
+    make_here,
 )
+from pipeserve_native._workers import Workers
 
 LANES = {
     "auto": _core.LaneKind.AUTO,
@@ -32,6 +35,7 @@ class LocalOptions:
     threads: int | None = None
     max_inflight: int | None = None
     device_type: str = "None"
+    workers: Workers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,17 @@ class GroupOptions:
     lane: str = "auto"
     wait: str = "last"
     max_inflight: int | None = None
+    workers: Workers | None = None
+
+
+def _maker(workers: Workers | None) -> MakeFunction:
+    """Where the functions of a config run."""
+    return make_here if workers is None else workers.function
+
+
+def _inflight(options: LocalOptions | GroupOptions) -> int:
+    """0 is what the server says. A request has a worker, so more would only wait."""
+    return options.max_inflight or (options.workers.count if options.workers else 0)
 
 
 def load_local(
@@ -58,7 +73,7 @@ def load_local(
     options: LocalOptions,
 ) -> None:
     """Loads the model files in the version directory ``folder``."""
-    spec = registry.build(version)
+    spec = registry.build(version, _maker(options.workers))
     declaration = registry.declaration
     if not isinstance(declaration, LocalDeclaration):
         raise FailedPreconditionError(
@@ -76,7 +91,7 @@ def load_local(
         key=options.dec_key,
         mode=options.dec_mode,
         threads=options.threads,
-        max_inflight=options.max_inflight or 0,
+        max_inflight=_inflight(options),
     )
 
 
@@ -84,7 +99,7 @@ def open_group(
     server: _core.Server, registry: Registry, version: int, options: GroupOptions
 ) -> tuple[str, int]:
     """Opens the door of the agents. Returns its address and how many are to come."""
-    spec = registry.build(version)
+    spec = registry.build(version, _maker(options.workers))
     declaration = registry.declaration
     if not isinstance(declaration, DistributedDeclaration):
         raise FailedPreconditionError(
@@ -105,6 +120,6 @@ def open_group(
         on_agent_lost=options.on_agent_lost,
         lane=LANES[options.lane],
         wait_for_all=options.wait == "all",
-        max_inflight=options.max_inflight or 0,
+        max_inflight=_inflight(options),
     )
     return address, declaration.rank_size
