@@ -25,6 +25,17 @@ Status RemoteResident::CheckRequest() const {
 
 Result<Tensor> RemoteResident::Fetch() const {
   PIPESERVE_RETURN_IF_ERROR(CheckRequest());
+  {
+    MutexLock lock(mutex_);
+    if (!fetched_.empty()) return fetched_;
+  }
+  PIPESERVE_ASSIGN_OR_RETURN(Tensor tensor, AskFront());
+  MutexLock lock(mutex_);
+  if (fetched_.empty()) fetched_ = std::move(tensor);
+  return fetched_;
+}
+
+Result<Tensor> RemoteResident::AskFront() const {
   PIPESERVE_ASSIGN_OR_RETURN(
       const WorkerMessage reply,
       session_->Ask({.kind = WorkerMessageKind::kFetch, .number = value_.resident}));

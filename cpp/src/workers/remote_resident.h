@@ -22,7 +22,8 @@ class RemoteResident final : public ResidentTensor,
   const Shape& shape() const override { return value_.tensor.shape(); }
   std::string ToString() const override { return value_.title; }
 
-  Result<Tensor> Fetch() const override;
+  // The front is asked once.
+  Result<Tensor> Fetch() const override EXCLUDES(mutex_);
   // A tensor without bytes, by which OfArgument() finds this again.
   Result<Tensor> AsArgument() const override;
 
@@ -32,10 +33,13 @@ class RemoteResident final : public ResidentTensor,
 
  private:
   Status CheckRequest() const;
+  Result<Tensor> AskFront() const;
 
   const std::shared_ptr<SessionTalk> session_;
   const uint64_t request_;
   const WorkerValue value_;
+  mutable Mutex mutex_;  // Not held while the front is asked.
+  mutable Tensor fetched_ GUARDED_BY(mutex_);
 };
 
 }  // namespace pipeserve

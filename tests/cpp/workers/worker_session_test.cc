@@ -427,7 +427,9 @@ TEST_F(WorkerSessionTest, RequestsWaitForWorkersInTurnAndForNoneOnceThereAreNone
   for (int i = 0; i < 3; ++i) {
     calls.push_back(std::async(
         std::launch::async, [&, i] { return FloatOf(Call("f", Float(static_cast<float>(i)))); }));
-    if (i == 0) ASSERT_TRUE(gate.WaitForArrivals(1));
+    if (i == 0) {
+      ASSERT_TRUE(gate.WaitForArrivals(1));
+    }
   }
   gate.Open();
   for (auto& call : calls) call.get();
