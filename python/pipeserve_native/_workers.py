@@ -280,7 +280,7 @@ class Workers:
             self._pool.remove(process.number, how)
         if process.error is not None:
             how = f"{how} ({process.error})"
-        self._on_failure(seat, f"{process.pid} {how}", process.ready_since)
+        self._on_failure(seat, f"(process {process.pid}) {how}", process.ready_since)
 
     def _on_failure(self, seat: _Seat, what: str, ready_since: float | None) -> None:
         if self._starting > 0:
@@ -294,9 +294,9 @@ class Workers:
         assert due is not None  # There is no limit.
         seat.due = due
         _logger.warning(
-            "worker process %s of servable %s: starting it again in %.1f s",
-            what,
+            "worker of servable %s %s, starting it again in %.1f s",
             self._place[1],
+            what,
             due - now,
         )
 
