@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <utility>
 #include <vector>
 
@@ -15,8 +17,7 @@ namespace pipeserve {
 namespace {
 
 constexpr std::chrono::minutes kStalled{1};
-// Tensors up to here are copied behind the fields, so that one call sends the whole frame.
-constexpr size_t kSentWhole = size_t{128} << 10;
+constexpr std::array<std::byte, kTensorAlignment> kPadding{};
 
 // A peer that stands still within a message is as good as gone.
 Status StalledIsGone(Status status) {
@@ -24,9 +25,48 @@ Status StalledIsGone(Status status) {
   return Unavailable("the peer stands still in the middle of a message");
 }
 
-void AppendPadded(const Buffer& buffer, std::vector<std::byte>* out) {
-  out->insert(out->end(), buffer.bytes().begin(), buffer.bytes().end());
-  out->resize(out->size() + PaddedTo64(buffer.size()) - buffer.size());
+// Where the parts of a frame lie, in their order. iovec knows no bytes that are only read.
+std::vector<iovec> PartsOf(WorkerFrame& frame) {
+  std::vector<iovec> parts;
+  parts.reserve(1 + 2 * frame.tensors.size());
+  parts.push_back({frame.text.data(), frame.text.size()});
+  for (Buffer& tensor : frame.tensors) {
+    parts.push_back({tensor.mutable_data(), tensor.size()});
+    const size_t padding = PaddedTo64(tensor.size()) - tensor.size();
+    if (padding != 0) parts.push_back({const_cast<std::byte*>(kPadding.data()), padding});
+  }
+  return parts;
+}
+
+// Without the first `bytes`.
+std::span<iovec> Advance(std::span<iovec> parts, size_t bytes) {
+  while (!parts.empty() && bytes >= parts.front().iov_len) {
+    bytes -= parts.front().iov_len;
+    parts = parts.subspan(1);
+  }
+  if (!parts.empty()) {
+    parts.front().iov_base = static_cast<std::byte*>(parts.front().iov_base) + bytes;
+    parts.front().iov_len -= bytes;
+  }
+  return parts;
+}
+
+Status SendParts(const Socket& socket, std::span<iovec> parts, const WaitLimit& limit) {
+  while (!parts.empty()) {
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = std::min<size_t>(parts.size(), IOV_MAX);
+    const ssize_t sent = sendmsg(socket.fd(), &message, MSG_NOSIGNAL);
+    if (sent >= 0) {
+      parts = Advance(parts, static_cast<size_t>(sent));
+    } else if (errno == EAGAIN) {
+      pollfd polled{.fd = socket.fd(), .events = POLLOUT, .revents = 0};
+      PIPESERVE_RETURN_IF_ERROR(PollUntil(std::span(&polled, 1), limit));
+    } else if (errno != EINTR) {
+      return SocketError("send", errno);
+    }
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -51,20 +91,8 @@ WorkerChannel::WorkerChannel(Socket socket)
 
 Status WorkerChannel::Send(const WorkerMessage& message) {
   PIPESERVE_ASSIGN_OR_RETURN(WorkerFrame frame, EncodeWorkerMessage(message));
-  const WaitLimit limit = Deadline::After(kStalled);
-  if (frame.tensor_bytes <= kSentWhole) {
-    for (const Buffer& tensor : frame.tensors) AppendPadded(tensor, &frame.text);
-    return StalledIsGone(SendAll(socket_, frame.text, limit));
-  }
-  constexpr std::array<std::byte, kTensorAlignment> kPadding{};
-  PIPESERVE_RETURN_IF_ERROR(StalledIsGone(SendAll(socket_, frame.text, limit)));
-  for (const Buffer& tensor : frame.tensors) {
-    const size_t padding = PaddedTo64(tensor.size()) - tensor.size();
-    PIPESERVE_RETURN_IF_ERROR(StalledIsGone(SendAll(socket_, tensor.bytes(), limit)));
-    PIPESERVE_RETURN_IF_ERROR(
-        StalledIsGone(SendAll(socket_, std::span(kPadding).first(padding), limit)));
-  }
-  return OkStatus();
+  std::vector<iovec> parts = PartsOf(frame);
+  return StalledIsGone(SendParts(socket_, parts, Deadline::After(kStalled)));
 }
 
 Status WorkerChannel::Await(const WaitLimit& limit) {

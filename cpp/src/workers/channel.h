@@ -18,14 +18,14 @@ class WorkerChannel {
   static Result<WorkerChannel> Open(int fd);
 
   // Errors: kInvalidArgument (too large: nothing has been sent), kUnavailable (the peer is gone, or
-  // takes nothing for a minute).
+  // does not take it within a minute).
   Status Send(const WorkerMessage& message);
 
   // Waits until a message has begun to arrive. Errors: kUnavailable (the peer is gone),
   // kDeadlineExceeded, kAborted (interrupted).
   Status Await(const WaitLimit& limit);
-  // The message that has begun to arrive. Errors: kUnavailable (the peer is gone, or sends nothing
-  // of it for a minute), kInvalidArgument (it is none).
+  // The message that has begun to arrive. Errors: kUnavailable (the peer is gone, or does not
+  // send all of it within a minute), kInvalidArgument (it is none).
   Result<WorkerMessage> Receive();
 
   const Socket& socket() const { return socket_; }
@@ -38,7 +38,8 @@ class WorkerChannel {
   // From what has been read ahead, then from the socket.
   Status Fill(std::span<std::byte> bytes);
 
-  static constexpr size_t kReadAhead = size_t{64} << 10;
+  // Enough for most fields; larger tensors are received where they are to be.
+  static constexpr size_t kReadAhead = size_t{4} << 10;
 
   Socket socket_;
   std::unique_ptr<std::byte[]> ahead_;
