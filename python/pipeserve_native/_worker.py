@@ -45,8 +45,9 @@ class _ToFront(logging.Handler):
         try:
             logged = {name: getattr(record, name) for name in _LOGGED}
             logged["msg"] = record.getMessage()
-            if record.exc_info:
-                logged["exc_text"] = logging.Formatter().formatException(record.exc_info)
+            logged["exc_text"] = (
+                logging.Formatter().formatException(record.exc_info) if record.exc_info else None
+            )
             self._front.tell(log=logged)
         except Exception:
             self.handleError(record)

@@ -30,6 +30,7 @@ from pipeserve_native._restarts import Restarts
 _logger = logging.getLogger("pipeserve_native")
 
 _READ_SIZE = 65_536
+_LONGEST_LINE = 1 << 24
 _END_SECONDS = 10.0
 """A worker that has not ended by itself so long after its connection did is killed."""
 
@@ -53,6 +54,26 @@ def _describe(code: int) -> str:
         return f"was killed by signal {-code}"
 
 
+def _log(logged: dict[str, Any]) -> None:
+    """Logs here what a worker has logged. Raises when it is no record."""
+    record = logging.makeLogRecord(
+        {
+            "name": str(logged["name"]),
+            "levelno": int(logged["levelno"]),
+            "levelname": str(logged["levelname"]),
+            "created": float(logged["created"]),
+            "msecs": float(logged["msecs"]),
+            "threadName": str(logged["threadName"]),
+            "process": int(logged["process"]),
+            "msg": str(logged["msg"]),
+            "exc_text": None if logged["exc_text"] is None else str(logged["exc_text"]),
+        }
+    )
+    logger = logging.getLogger(record.name)
+    if logger.isEnabledFor(record.levelno):
+        logger.handle(record)
+
+
 class _Process:
     """One worker process, its socket and its pipe."""
 
@@ -65,7 +86,7 @@ class _Process:
             "version": version,
             "socket_fd": workers_socket.fileno(),
             "status_fd": status_write,
-            "sys_path": sys.path,
+            "sys_path": [str(path) for path in sys.path],
             "log_level": min(logging.getLogger().level, _logger.getEffectiveLevel()),
         }
         try:
@@ -99,19 +120,28 @@ class _Process:
             while data := os.read(self.status_fd, _READ_SIZE):
                 *lines, self._line = (self._line + data).split(b"\n")
                 for line in lines:
-                    self._take(json.loads(line))
+                    self._take(line)
+                if len(self._line) > _LONGEST_LINE:
+                    self._give_up("a line without an end")
             self.speaks = False
 
-    def _take(self, status: dict[str, Any]) -> None:
-        if "log" in status:
-            record = logging.makeLogRecord(status["log"])
-            logger = logging.getLogger(record.name)
-            if logger.isEnabledFor(record.levelno):
-                logger.handle(record)
-        elif "error" in status:
-            self.error = status["error"]
-        else:
-            self.ready_since = time.monotonic()
+    def _take(self, line: bytes) -> None:
+        try:
+            status = json.loads(line)
+            if "log" in status:
+                _log(status["log"])
+            elif "error" in status:
+                self.error = str(status["error"])
+            else:
+                self.ready_since = time.monotonic()
+        except (ValueError, TypeError, KeyError, RecursionError):
+            self._give_up(repr(line[:80]))
+
+    def _give_up(self, nonsense: str) -> None:
+        """The function in it has written to what is not its own, say."""
+        _logger.warning("worker process %d says %s, killing it", self.pid, nonsense)
+        self._line = b""
+        self.kill()
 
     def kill(self) -> None:
         """SIGKILL."""

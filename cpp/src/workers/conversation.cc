@@ -43,7 +43,8 @@ WorkerConversation::WorkerConversation(WorkerRoster& pool, std::shared_ptr<Worke
     : pool_(pool),
       worker_(std::move(worker)),
       outer_(std::exchange(current, this)),
-      listener_(CurrentToken(), [this] { given_up_.Raise(); }) {}
+      token_(CurrentToken()),
+      listener_(token_, [this] { given_up_.Raise(); }) {}
 
 WorkerConversation::~WorkerConversation() {
   if (worker_ == nullptr) return;
@@ -86,13 +87,16 @@ Status WorkerConversation::Send(const WorkerMessage& message) {
 
 Result<WorkerMessage> WorkerConversation::Next() {
   while (true) {
+    // Also of a worker whose messages are always there already.
+    if (!grace_.has_value() && token_ != nullptr && token_->raised()) {
+      grace_ = Deadline::After(pool_.options.grace);
+    }
     const WaitLimit limit =
         grace_.has_value() ? WaitLimit(*grace_) : WaitLimit(Deadline(), &given_up_);
     const Status status = worker_->channel.Await(limit);
     if (status.ok()) break;
     if (status.code() == StatusCode::kDeadlineExceeded) return Lost(TooLong());
     if (status.code() != StatusCode::kAborted) return Lost(status);
-    grace_ = Deadline::After(pool_.options.grace);
   }
   Result<WorkerMessage> message = worker_->channel.Receive();
   if (!message.ok()) return Lost(message.status());

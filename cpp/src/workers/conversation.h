@@ -85,6 +85,7 @@ class WorkerConversation {
   WorkerRoster& pool_;
   std::shared_ptr<Worker> worker_;  // Null once the conversation has ended.
   WorkerConversation* const outer_;
+  CancelToken* const token_;  // Of the request; null without one.
   bool lost_ = false;
   bool begun_ = false;
   std::string fault_;         // Of a worker that is lost though its connection is not.

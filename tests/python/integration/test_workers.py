@@ -125,6 +125,17 @@ def logs(a):
     raise KeyError("lost")
 
 
+@register.register_pipeline(output_names=["y"])
+def writes_anywhere(a):
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if os.readlink("/proc/self/fd/" + str(fd)).startswith(("pipe:", "socket:")) and fd > 2:
+                os.write(fd, b"nonsense" * 100 + b"\\n")
+        except OSError:  # It has been closed meanwhile, or is one to read from.
+            pass
+    return a
+
+
 @register.register_pipeline(output_names=["bytes"])
 def large(a):
     return np.zeros((8 << 20,), np.uint8)
@@ -241,6 +252,14 @@ def test_a_function_that_must_not_run_twice_does_not(served):
     assert "leaves was lost with its worker process, which ended with exit code 7" in error
     assert "before" not in error
     assert said(served.folder) == ["leaves"]
+
+
+def test_a_function_that_writes_to_all_descriptors_costs_its_request_alone(served):
+    assert "writes_anywhere was lost with its worker process, which was" in served.error(
+        "writes_anywhere"
+    )
+    np.testing.assert_array_equal(served.ask("double", 3.0)["y"], np.full(4, 6.0))
+    wait_until(lambda: served.restarts("SIGKILL") == 3, "an end was not seen")
 
 
 def test_others_are_answered_while_a_function_holds_its_interpreter(served):
