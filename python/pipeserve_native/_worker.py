@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -103,7 +104,7 @@ def main(argument: str) -> int:
     for fd in (start["socket_fd"], start["status_fd"]):
         os.set_inheritable(fd, False)
     sys.path[:] = start["sys_path"]
-    if hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # A crash loses nothing that was printed.
     front = _Front(start["status_fd"])
     logging.basicConfig(level=start["log_level"], handlers=[_ToFront(front)])
