@@ -6,7 +6,6 @@
 #include "base/str_cat.h"
 #include "pipeserve/log.h"
 #include "scheduler/request_scope.h"
-#include "scheduler/submitted_call.h"
 #include "workers/worker_roster.h"
 
 namespace pipeserve {
@@ -141,22 +140,25 @@ WorkerMessage WorkerConversation::Answer(WorkerMessage message) {
   }
 }
 
+SubmittedCall::Outcome WorkerConversation::RunHere(const WorkerMessage& message,
+                                                   Arguments arguments) {
+  const WorkerPoolOptions& options = pool_.options;
+  if (message.keep) {
+    return pool_.host.RunAndKeep(options.servable, options.version, message.name,
+                                 std::move(arguments.instances), arguments.residents,
+                                 /*held=*/nullptr);
+  }
+  return pool_.host.RunMethod(options.servable, options.version, message.name,
+                              std::move(arguments.instances), arguments.residents,
+                              /*held=*/nullptr);
+}
+
 WorkerMessage WorkerConversation::Run(WorkerMessage message) {
   Result<Arguments> arguments = ToArguments(message);
   if (!arguments.ok()) return ErrorReply(arguments.status());
-  const WorkerPoolOptions& options = pool_.options;
+  const SubmittedCall::Outcome outcome = RunHere(message, *std::move(arguments));
   WorkerMessage reply;
-  if (message.keep) {
-    FillOutputs(pool_.host.RunAndKeep(options.servable, options.version, message.name,
-                                      std::move(arguments->instances), arguments->residents,
-                                      /*held=*/nullptr),
-                &reply);
-  } else {
-    FillOutputs(pool_.host.RunMethod(options.servable, options.version, message.name,
-                                     std::move(arguments->instances), arguments->residents,
-                                     /*held=*/nullptr),
-                &reply);
-  }
+  message.keep ? FillOutputs(outcome.kept, &reply) : FillOutputs(outcome.results, &reply);
   return reply;
 }
 
@@ -164,18 +166,8 @@ WorkerMessage WorkerConversation::Run(WorkerMessage message) {
 // talks to this thread alone.
 Result<std::shared_ptr<PendingCall>> WorkerConversation::SubmitHere(const WorkerMessage& message,
                                                                     Arguments arguments) {
-  const WorkerPoolOptions& options = pool_.options;
-  const auto call =
-      std::make_shared<SubmittedCall>(RequestScope::Current(), [&]() -> SubmittedCall::Outcome {
-        if (message.keep) {
-          return pool_.host.RunAndKeep(options.servable, options.version, message.name,
-                                       std::move(arguments.instances), arguments.residents,
-                                       /*held=*/nullptr);
-        }
-        return pool_.host.RunMethod(options.servable, options.version, message.name,
-                                    std::move(arguments.instances), arguments.residents,
-                                    /*held=*/nullptr);
-      });
+  const auto call = std::make_shared<SubmittedCall>(
+      RequestScope::Current(), [&] { return RunHere(message, std::move(arguments)); });
   call->Run();
   return std::shared_ptr<PendingCall>(call);
 }

@@ -15,6 +15,7 @@
 #include "pipeserve/pending_call.h"
 #include "pipeserve/resident_tensor.h"
 #include "pipeserve/worker_pool.h"
+#include "scheduler/submitted_call.h"
 #include "workers/message.h"
 #include "workers/worker.h"
 
@@ -74,6 +75,8 @@ class WorkerConversation {
   std::vector<Result<Instance>> ToResults(const WorkerMessage& message) const;
   void FillOutputs(const Result<PendingCall::Results>& results, WorkerMessage* reply);
   void FillOutputs(const Result<PendingCall::KeptResults>& results, WorkerMessage* reply);
+  // Runs the method that the message names, on this thread.
+  SubmittedCall::Outcome RunHere(const WorkerMessage& message, Arguments arguments);
   Result<std::shared_ptr<PendingCall>> SubmitHere(const WorkerMessage& message,
                                                   Arguments arguments);
 
