@@ -12,7 +12,6 @@ import enum
 import json
 import logging
 import os
-import select
 import signal
 import subprocess
 import threading
@@ -22,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeserve_native._errors import FailedPreconditionError
+from pipeserve_native._processes import poll
 from pipeserve_native._restarts import Restarts
 
 _logger = logging.getLogger("pipeserve_native")
@@ -156,17 +156,9 @@ def _wait_exits(processes: Sequence[_Process], seconds: float) -> list[_Process]
     end = time.monotonic() + seconds
     running = list(processes)
     while running and (left := end - time.monotonic()) > 0:
-        ready = _poll([process.exit_fd for process in running], left)
+        ready = poll([process.exit_fd for process in running], left)
         running = [process for process in running if process.exit_fd not in ready]
     return running
-
-
-def _poll(fds: Sequence[int], seconds: float | None) -> set[int]:
-    """The descriptors that can be read, or have ended."""
-    poll = select.poll()
-    for fd in fds:
-        poll.register(fd, select.POLLIN)
-    return {fd for fd, _ in poll.poll(None if seconds is None else max(seconds, 0) * 1000)}
 
 
 def _close(*fds: int) -> None:
@@ -227,7 +219,7 @@ class Agents:
             self._spawn(seat)
         waiting = {seat.process.status_fd: seat for seat in self._seats if seat.process}
         while waiting:
-            for fd in _poll(list(waiting), None):
+            for fd in poll(list(waiting), None):
                 if self._has_started(waiting[fd]):
                     del waiting[fd]
         for seat in self._seats:
@@ -281,7 +273,7 @@ class Agents:
         fds = [self._wake_read, *(process.exit_fd for _, process in running)]
         fds += [process.status_fd for _, process in running if process.speaks]
         due = [seat.due for seat in self._seats if seat.process is None]
-        ready = _poll(fds, min([self._next_beat, *due]) - time.monotonic())
+        ready = poll(fds, min([self._next_beat, *due]) - time.monotonic())
         if self._wake_read in ready:
             return False
         beat = self._take_beat()

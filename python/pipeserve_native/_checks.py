@@ -77,6 +77,11 @@ def check_inflight(value: Any) -> int | None:
     return None if value is None else check_int("max_inflight", value, 1, 1024)
 
 
+def check_workers(value: Any) -> int:
+    """How many worker processes a servable has; 0 is none."""
+    return check_int("workers", value, 0, 1024)
+
+
 _LONGEST_SECONDS = 366 * 24 * 3600
 
 

@@ -62,7 +62,25 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("--rank-table", help="of a distributed servable")
     parser.add_argument("--distributed-address", default="127.0.0.1:6200")
     parser.add_argument("--wait-agents", type=int, default=0, metavar="SECONDS")
-    parser.add_argument("--max-inflight", type=int, default=4, help="requests that run at once")
+    parser.add_argument(
+        "--max-inflight",
+        type=int,
+        help="requests that run at once (default: 4, or as many as workers)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes that run the servable's functions (default: %(default)s, this one does)",
+    )
+    parser.add_argument(
+        "--worker-grace",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long one may go on with a request that was given up (default: %(default)s)",
+    )
     parser.add_argument(
         "--max-enqueued-bytes",
         type=int,
@@ -173,7 +191,7 @@ def _serve(args: argparse.Namespace) -> None:
     _config.check_config_file(parent, name)
     declaration = _config.load_config(parent, name).declaration
     server.configure(
-        max_inflight=args.max_inflight,
+        max_inflight=4 if args.max_inflight is None else args.max_inflight,
         max_enqueued_bytes=args.max_enqueued_bytes,
         max_request_seconds=args.max_request_seconds,
     )
@@ -196,6 +214,9 @@ def _serve(args: argparse.Namespace) -> None:
             on_agent_failure=args.on_agent_failure,
             lane=args.lane,
             wait=args.wait,
+            max_inflight=args.max_inflight,
+            workers=args.workers,
+            worker_grace_in_seconds=args.worker_grace,
         )
     else:
         config = server.ServableStartConfig(
@@ -205,6 +226,9 @@ def _serve(args: argparse.Namespace) -> None:
             args.version_number,
             args.device,
             threads=args.threads,
+            max_inflight=args.max_inflight,
+            workers=args.workers,
+            worker_grace_in_seconds=args.worker_grace,
         )
         server.start_servables(config)
     if args.grpc_address:

@@ -31,6 +31,8 @@ __all__: list[str] = [
     "ServableSpec",
     "Server",
     "SslOptions",
+    "WorkerPool",
+    "WorkerSession",
     "acquire_agent_config",
     "close_housekeeper",
     "counters",
@@ -171,6 +173,15 @@ class ResidentTensor:
         Its dimensions, also after its end.
         """
 
+class CallFuture:
+    def cancel(self) -> bool: ...
+    def returned(self) -> typing.Any: ...
+    def wait(self, timeout: typing.SupportsFloat | typing.SupportsIndex | None) -> bool: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def running(self) -> bool: ...
+
 class SslOptions:
     def __init__(
         self,
@@ -216,15 +227,6 @@ class LaneKind:
     def name(self) -> str: ...
     @property
     def value(self) -> int: ...
-
-class CallFuture:
-    def cancel(self) -> bool: ...
-    def returned(self) -> typing.Any: ...
-    def wait(self, timeout: typing.SupportsFloat | typing.SupportsIndex | None) -> bool: ...
-    @property
-    def done(self) -> bool: ...
-    @property
-    def running(self) -> bool: ...
 
 class Server:
     def __init__(
@@ -309,6 +311,48 @@ class Server:
         version: typing.SupportsInt | typing.SupportsIndex,
         timeout: typing.SupportsFloat | typing.SupportsIndex | None,
     ) -> None: ...
+
+class WorkerPool:
+    def __init__(
+        self,
+        *,
+        server: Server,
+        servable: str,
+        version: typing.SupportsInt | typing.SupportsIndex,
+        grace: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    def add(
+        self,
+        socket_fd: typing.SupportsInt | typing.SupportsIndex,
+        process_fd: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    def close(self) -> None: ...
+    def end_workers(self) -> None: ...
+    def function(self, key: str, name: str, method: str) -> HostFunction: ...
+    def remove(self, worker: typing.SupportsInt | typing.SupportsIndex, how: str) -> None: ...
+
+class WorkerSession:
+    def __init__(
+        self,
+        socket_fd: typing.SupportsInt | typing.SupportsIndex,
+        functions: collections.abc.Mapping[str, HostFunction],
+    ) -> None: ...
+    def method(
+        self,
+        servable: str,
+        version: typing.SupportsInt | typing.SupportsIndex,
+        method: str,
+        keep: bool,
+    ) -> collections.abc.Callable[..., typing.Any]: ...
+    def serve(self) -> None: ...
+    def submit(
+        self,
+        servable: str,
+        version: typing.SupportsInt | typing.SupportsIndex,
+        method: str,
+        args: tuple[typing.Any, ...],
+        keep: bool,
+    ) -> CallFuture: ...
 
 class RankPlace:
     @property

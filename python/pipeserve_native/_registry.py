@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeserve_native import _core
 from pipeserve_native._errors import FailedPreconditionError, InvalidArgumentError
@@ -46,6 +46,35 @@ class DistributedDeclaration:
 Declaration = LocalDeclaration | DistributedDeclaration
 
 
+class MakeFunction(Protocol):
+    """What makes a host function of a function of the config."""
+
+    def __call__(
+        self,
+        key: str,
+        function: Callable[..., Any],
+        name: str,
+        output_count: int,
+        of_method: str | None,
+        is_generator: bool,
+    ) -> _core.HostFunction:
+        """``key`` is unique in the servable; ``of_method`` is the method whose step it is."""
+        ...
+
+
+def make_here(
+    key: str,
+    function: Callable[..., Any],
+    name: str,
+    output_count: int,
+    of_method: str | None,
+    is_generator: bool,
+) -> _core.HostFunction:
+    """One that runs in this process."""
+    make = _core.generator_function if is_generator else _core.instance_function
+    return make(function, name, output_count)
+
+
 @dataclass(frozen=True, slots=True)
 class HostStep:
     """A preprocess or postprocess: a Python function or the name of a native one."""
@@ -56,18 +85,20 @@ class HostStep:
     inputs: list[_core.DataSource]
     output_count: int
 
-    def build(self, kind: str) -> _core.HostStep:
+    def build(self, kind: str, method: str, make: MakeFunction) -> _core.HostStep:
         """The step for the core. ``kind`` is preprocess or postprocess."""
-        return _core.HostStep(self._host_function(kind), self.inputs, self.output_count)
+        return _core.HostStep(
+            self._host_function(kind, method, make), self.inputs, self.output_count
+        )
 
-    def _host_function(self, kind: str) -> _core.HostFunction:
+    def _host_function(self, kind: str, method: str, make: MakeFunction) -> _core.HostFunction:
         if isinstance(self.function, str):
             native = _core.native_function(self.function)
             if native is None:
                 raise InvalidArgumentError(f" {kind} {self.function} not defined")
             return native
-        make = _core.generator_function if self.is_pipeline else _core.instance_function
-        return make(self.function, self.name, self.output_count)
+        key = f"{kind} of {method}"
+        return make(key, self.function, self.name, self.output_count, method, self.is_pipeline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +114,16 @@ class Method:
     outputs: list[_core.DataSource]
     timeout: float
 
-    def build(self) -> _core.MethodSpec:
+    def build(self, make: MakeFunction) -> _core.MethodSpec:
         """The method for the core."""
+        before, after = self.preprocess, self.postprocess
         return _core.MethodSpec(
             name=self.name,
             input_names=self.input_names,
             output_names=self.output_names,
-            preprocess=self.preprocess.build("preprocess") if self.preprocess else None,
+            preprocess=before.build("preprocess", self.name, make) if before else None,
             graph=self.graph,
-            postprocess=self.postprocess.build("postprocess") if self.postprocess else None,
+            postprocess=after.build("postprocess", self.name, make) if after else None,
             outputs=self.outputs,
             timeout=self.timeout,
         )
@@ -108,13 +140,15 @@ class Pipeline:
     timeout: float
     replayable: bool
 
-    def build(self) -> _core.PipelineSpec:
+    def build(self, make: MakeFunction) -> _core.PipelineSpec:
         """The pipeline for the core."""
+        key = f"pipeline {self.name}"
+        outputs = len(self.output_names)
         return _core.PipelineSpec(
             name=self.name,
             input_names=self.input_names,
             output_names=self.output_names,
-            function=_core.instance_function(self.function, self.name, len(self.output_names)),
+            function=make(key, self.function, self.name, outputs, None, False),
             timeout=self.timeout,
             replayable=self.replayable,
         )
@@ -124,7 +158,8 @@ class Pipeline:
 class Binding:
     """Where a loaded servable runs."""
 
-    server: _core.Server
+    server: _core.Server | _core.WorkerSession
+    """Runs its methods."""
     version: int
     calls: dict[str, Callable[..., Any]] = field(default_factory=dict)
     """The methods that have been called, by name."""
@@ -151,6 +186,8 @@ class Registry:
     """The same per kind and name of a preprocess or postprocess."""
     binding: Binding | None = None
     """Set while the servable is loaded."""
+    directory: str = ""
+    """The one that holds the servable's."""
     agents: Agents | None = None
     """Those that this process has started for it."""
 
@@ -206,15 +243,15 @@ class Registry:
                     f"last registered count {known}"
                 )
 
-    def build(self, version: int) -> _core.ServableSpec:
+    def build(self, version: int, make: MakeFunction = make_here) -> _core.ServableSpec:
         """Everything, for the core."""
         if self.declaration is None:
             raise FailedPreconditionError(f"Servable {self.name} is not declared in {CONFIG_FILE}")
         return _core.ServableSpec(
             name=self.name,
             version=version,
-            methods=[method.build() for method in self.methods.values()],
-            pipelines=[pipeline.build() for pipeline in self.pipelines.values()],
+            methods=[method.build(make) for method in self.methods.values()],
+            pipelines=[pipeline.build(make) for pipeline in self.pipelines.values()],
             with_batch_dim=self.declaration.with_batch_dim,
             without_batch_dim_inputs=list(self.declaration.without_batch_dim_inputs),
         )

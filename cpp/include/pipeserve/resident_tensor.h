@@ -24,11 +24,15 @@ class ResidentTensor {
   // "float32[2,64] (output 0 of lm.step)".
   virtual std::string ToString() const = 0;
 
-  // The tensor: read-only, and in this process, so that nothing is copied. Errors:
+  // The tensor: read-only. Nothing is copied, but in a worker process, which gets a copy. Errors:
   // kFailedPrecondition (the request has ended, or the calling thread works for another one),
   // kDeadlineExceeded or kCancelled (the request was given up), kUnavailable (the servable that
   // computed it has been stopped).
   virtual Result<Tensor> Fetch() const = 0;
+
+  // What stands for it among the values of a call, and of what a host function returns: the tensor
+  // or, where that is in another process, one without bytes. Errors: those of Fetch().
+  virtual Result<Tensor> AsArgument() const { return Fetch(); }
 };
 
 using ResidentTensors = std::vector<std::shared_ptr<const ResidentTensor>>;

@@ -12,6 +12,7 @@
 
 #include "pipeserve/agent.h"
 #include "pipeserve/host_lock.h"
+#include "pipeserve/method_host.h"
 #include "pipeserve/pending_call.h"
 #include "pipeserve/resident_tensor.h"
 #include "pipeserve/servable.h"
@@ -88,11 +89,11 @@ struct InferOptions {
 
 // Thread-safe. One object may serve several servables and versions; order of loading and
 // listening is free. Destruction is Stop().
-class Server {
+class Server final : public MethodHost {
  public:
   // Errors: kInvalidArgument (an option out of range).
   static Result<std::unique_ptr<Server>> Create(const ServerOptions& options = {});
-  ~Server();
+  ~Server() override;
 
   void set_max_enqueued_requests(size_t limit);
 
@@ -136,7 +137,7 @@ class Server {
                                                   const std::string& method,
                                                   std::vector<Instance> instances,
                                                   const ResidentTensors& residents = {},
-                                                  HostLock* held = nullptr);
+                                                  HostLock* held = nullptr) override;
 
   // RunMethod() of one instance: its result.
   Result<Instance> RunOne(const std::string& servable, uint64_t version, const std::string& method,
@@ -150,7 +151,7 @@ class Server {
                                                           const std::string& method,
                                                           std::vector<Instance> instances,
                                                           const ResidentTensors& residents = {},
-                                                          HostLock* held = nullptr);
+                                                          HostLock* held = nullptr) override;
 
   // RunMethod() on another thread, so that a pipeline function can fan out: calls begin in the
   // order in which they are submitted. Errors: those of RunMethod(); kResourceExhausted (too many
@@ -158,13 +159,13 @@ class Server {
   Result<std::shared_ptr<PendingCall>> SubmitMethod(const std::string& servable, uint64_t version,
                                                     const std::string& method,
                                                     std::vector<Instance> instances,
-                                                    ResidentTensors residents = {});
+                                                    ResidentTensors residents = {}) override;
 
   // RunAndKeep() on another thread; see PendingCall::kept().
   Result<std::shared_ptr<PendingCall>> SubmitAndKeep(const std::string& servable, uint64_t version,
                                                      const std::string& method,
                                                      std::vector<Instance> instances,
-                                                     ResidentTensors residents = {});
+                                                     ResidentTensors residents = {}) override;
 
   // Closes the doors, answers everything that is in flight, tells the agents. Idempotent.
   void Stop();

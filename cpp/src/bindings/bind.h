@@ -8,7 +8,9 @@
 namespace pipeserve::bindings {
 
 void BindServable(pybind11::module_& m);
+void BindCallFuture(pybind11::module_& m);
 void BindServer(pybind11::module_& m);
+void BindWorkers(pybind11::module_& m);
 void BindResidentTensor(pybind11::module_& m);
 void BindAgent(pybind11::module_& m);
 void BindClient(pybind11::module_& m);

@@ -3,6 +3,7 @@
 #include "bindings/bind.h"
 #include "bindings/convert.h"
 #include "bindings/errors.h"
+#include "bindings/gil.h"
 #include "bindings/types.h"
 #include "pipeserve/resident_tensor.h"
 
@@ -17,7 +18,7 @@ DimsTuple ShapeOf(const ResidentHandle& handle) {
 }
 
 py::object Numpy(const ResidentHandle& handle) {
-  const Tensor tensor = Unwrap(handle.tensor->Fetch());
+  const Tensor tensor = Unwrap(WithoutGil([&] { return handle.tensor->Fetch(); }));
   return IsText(tensor.dtype()) ? ToObject(tensor) : ToClientObject(tensor);
 }
 

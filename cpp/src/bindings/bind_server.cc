@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "bindings/bind.h"
-#include "bindings/bound_method.h"
 #include "bindings/convert.h"
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/housekeeper.h"
+#include "bindings/method_host.h"
 #include "bindings/process.h"
 #include "bindings/types.h"
 #include "pipeserve/server.h"
@@ -136,64 +136,6 @@ void Stop(const ServerHere& server) {
   if (server.is_here()) WithoutGil([&server = server.get()] { server.Stop(); });
 }
 
-// A pending call as Python sees it. Python keeps the last reference, and drops it without the GIL.
-struct CallFuture {
-  std::shared_ptr<PendingCall> call;
-  bool list_form = false;
-  bool keep = false;
-  Birthplace birthplace{};
-
-  // Raises in a forked process, where nothing of the call goes on.
-  PendingCall& get() const {
-    birthplace.Check("CallFuture");
-    return *call;
-  }
-};
-
-CallFuture Submit(Server& server, const std::string& servable, uint64_t version,
-                  const std::string& method, const AnyTuple& args, bool keep) {
-  Housekeeper::Global().ReleaseWaiting();
-  const std::span items(&PyTuple_GET_ITEM(args.ptr(), 0), args.size());
-  Arguments given = ToArguments(items);
-  const auto submit = keep ? &Server::SubmitAndKeep : &Server::SubmitMethod;
-  Result<std::shared_ptr<PendingCall>> call = WithoutGil([&] {
-    return (server.*submit)(servable, version, method, std::move(given.instances),
-                            std::move(given.residents));
-  });
-  Unwrap(call.status().WithContext("Run failed"));
-  return {*std::move(call), IsListForm(items), keep};
-}
-
-py::object Returned(const CallFuture& future) {
-  Housekeeper::Global().ReleaseWaiting();
-  PendingCall& call = future.get();
-  return future.keep ? ToReturned(call.kept(), future.list_form)
-                     : ToReturned(call.result(), future.list_form);
-}
-
-// False at the timeout; none waits for ever.
-bool Wait(const CallFuture& future, std::optional<double> timeout) {
-  PendingCall& call = future.get();
-  const auto end = Clock::now() + ToDuration(timeout.value_or(0));
-  while (true) {
-    std::chrono::nanoseconds step = kWaitStep;
-    if (timeout) step = std::clamp<std::chrono::nanoseconds>(end - Clock::now(), {}, step);
-    const bool done = WithoutGil([&] { return call.WaitFor(step); });
-    CheckSignals();
-    if (done || (timeout && Clock::now() >= end)) return done;
-  }
-}
-
-void BindCallFuture(py::module_& m) {
-  py::class_<CallFuture>(m, "CallFuture")
-      .def("wait", &Wait, py::arg("timeout"))
-      .def("returned", &Returned)
-      .def("cancel", [](const CallFuture& future) { return future.get().Cancel(); })
-      .def_property_readonly("done", [](const CallFuture& future) { return future.get().done(); })
-      .def_property_readonly("running",
-                             [](const CallFuture& future) { return future.get().running(); });
-}
-
 void BindOptions(py::module_& m) {
   py::class_<SslOptions>(m, "SslOptions")
       .def(py::init([](std::string certificate, std::string private_key, std::string custom_ca,
@@ -213,8 +155,9 @@ void BindServer(py::module_& m) {
       .value("AUTO", LaneKind::kAuto)
       .value("SHM", LaneKind::kShm)
       .value("GRPC", LaneKind::kGrpc);
-  BindCallFuture(m);
-  py::class_<ServerHere>(m, "Server")
+  py::class_<ServerHere> server(m, "Server");
+  BindMethodHost(server);
+  server
       .def(py::init(&MakeServer), py::kw_only(), py::arg("max_inflight"),
            py::arg("max_enqueued_requests"), py::arg("max_enqueued_bytes"),
            py::arg("max_request_seconds"))
@@ -235,10 +178,6 @@ void BindServer(py::module_& m) {
            py::arg("max_message_bytes"), py::arg("ssl"), py::arg("http_status_codes"))
       .def("infer", Guarded(&Infer), py::arg("servable"), py::arg("version"), py::arg("callable"),
            py::arg("args"))
-      .def("method", &BindMethod, py::arg("servable"), py::arg("version"), py::arg("method"),
-           py::arg("keep"))
-      .def("submit", Guarded(&Submit), py::arg("servable"), py::arg("version"), py::arg("method"),
-           py::arg("args"), py::arg("keep"))
       .def("stop", &Stop);
 }
 

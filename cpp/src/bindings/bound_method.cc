@@ -19,8 +19,9 @@ constexpr std::string_view kRunContext = "Run failed";
 constexpr char kCapsule[] = "pipeserve_native.BoundMethod";
 
 struct Target {
-  py::object owner;  // Of the server.
-  const OfProcess<Server>* server;
+  py::object owner;  // Of the host.
+  MethodHost* host;
+  Birthplace birthplace;
   std::string servable;
   uint64_t version;
   std::string method;
@@ -30,27 +31,27 @@ struct Target {
 template <typename Function>
 py::object RunBy(Function function, const Target& target, std::span<PyObject* const> args) {
   const RaisedHere raised;
-  Server& server = target.server->get();
+  target.birthplace.Check("method");
   const auto results = [&] {
     Arguments given = ToArguments(args);
     GilLock gil;
-    return (server.*function)(target.servable, target.version, target.method,
-                              std::move(given.instances), given.residents, &gil);
+    return (target.host->*function)(target.servable, target.version, target.method,
+                                    std::move(given.instances), given.residents, &gil);
   }();
   Housekeeper::Global().ReleaseWaiting();  // Arguments that the core let go without the GIL.
   return ToReturned(results, IsListForm(args));
 }
 
 py::object Run(const Target& target, std::span<PyObject* const> args) {
-  return target.keep ? RunBy(&Server::RunAndKeep, target, args)
-                     : RunBy(&Server::RunMethod, target, args);
+  return target.keep ? RunBy(&MethodHost::RunAndKeep, target, args)
+                     : RunBy(&MethodHost::RunMethod, target, args);
 }
 
 Tensor ToArgument(py::handle value, ResidentTensors* residents) {
   if (py::isinstance<py::array>(value)) return Unwrap(ToTensor(value));
   auto resident = ToResident(value);
   if (resident == nullptr) return Unwrap(ToTensor(value));
-  Result<Tensor> tensor = resident->Fetch();
+  Result<Tensor> tensor = resident->AsArgument();
   if (!tensor.ok()) Raise(tensor.status().WithContext(kRunContext));
   residents->push_back(std::move(resident));
   return *std::move(tensor);
@@ -129,11 +130,10 @@ py::object ToReturned(const Result<PendingCall::KeptResults>& results, bool list
   return ToReturnedBy(results, list_form);
 }
 
-AnyCallable BindMethod(const py::object& server, std::string servable, uint64_t version,
-                       std::string method, bool keep) {
-  auto target =
-      std::make_unique<Target>(Target{server, &server.cast<OfProcess<Server>&>(),
-                                      std::move(servable), version, std::move(method), keep});
+AnyCallable BindMethod(const py::object& owner, MethodHost& host, std::string servable,
+                       uint64_t version, std::string method, bool keep) {
+  auto target = std::make_unique<Target>(
+      Target{owner, &host, {}, std::move(servable), version, std::move(method), keep});
   const py::capsule capsule(target.get(), kCapsule, [](PyObject* self) {
     delete static_cast<Target*>(PyCapsule_GetPointer(self, kCapsule));
   });

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "bindings/types.h"
+#include "pipeserve/method_host.h"
 #include "pipeserve/pending_call.h"
-#include "pipeserve/server.h"
 
 namespace pipeserve::bindings {
 
@@ -33,9 +33,10 @@ Arguments ToArguments(std::span<PyObject* const> args);
 py::object ToReturned(const Result<PendingCall::Results>& results, bool list_form);
 py::object ToReturned(const Result<PendingCall::KeptResults>& results, bool list_form);
 
-// A callable that runs the method with its arguments, and has the request keep the outputs or not;
-// it keeps `server` alive. A function of C, as that is what costs a call least.
-AnyCallable BindMethod(const py::object& server, std::string servable, uint64_t version,
-                       std::string method, bool keep);
+// A callable that has `host` run the method with its arguments, and the request keep the outputs or
+// not; it keeps `owner` alive, which is the host's. A function of C, as that is what costs a call
+// least.
+AnyCallable BindMethod(const py::object& owner, MethodHost& host, std::string servable,
+                       uint64_t version, std::string method, bool keep);
 
 }  // namespace pipeserve::bindings

@@ -80,7 +80,7 @@ class PythonFunction : public HostFunction {
   Result<Tensor> ReadValue(py::handle value) const {
     if (value.is_none()) return InvalidArgument("Get illegal result data with type NoneType");
     if (py::isinstance<py::array>(value)) return ToTensor(value);
-    if (const auto resident = ToResident(value)) return resident->Fetch();
+    if (const auto resident = ToResident(value)) return resident->AsArgument();
     return ToTensor(py::hasattr(value, "asnumpy") ? value.attr("asnumpy")() : value);
   }
 

@@ -62,7 +62,9 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_used(),
   WatchForks();
   BindServable(m);
   BindResidentTensor(m);
+  BindCallFuture(m);
   BindServer(m);
+  BindWorkers(m);
   BindAgent(m);
   BindClient(m);
   BindGraphBuilder(m);

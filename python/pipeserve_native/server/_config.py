@@ -67,7 +67,7 @@ def load_config(directory: str, name: str) -> Registry:
     assert spec is not None and spec.loader is not None  # It is a .py file.
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    registry = Registry(name)
+    registry = Registry(name, directory=os.path.abspath(directory))
     token = _registry.loading.set(registry)
     try:
         spec.loader.exec_module(module)

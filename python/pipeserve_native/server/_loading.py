@@ -13,8 +13,11 @@ from pipeserve_native._registry import (
     Binding,
     DistributedDeclaration,
     LocalDeclaration,
+    MakeFunction,
     Registry,
+    make_here,
 )
+from pipeserve_native._workers import Workers
 from pipeserve_native.server import _ascend
 
 LANES = {
@@ -40,6 +43,7 @@ class LocalOptions:
     max_inflight: int | None = None
     device_type: str = "None"
     device_ids: tuple[int, ...] = (0,)
+    workers: Workers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,17 @@ class GroupOptions:
     lane: str = "auto"
     wait: str = "last"
     max_inflight: int | None = None
+    workers: Workers | None = None
+
+
+def _maker(workers: Workers | None) -> MakeFunction:
+    """Where the functions of a config run."""
+    return make_here if workers is None else workers.function
+
+
+def _inflight(options: LocalOptions | GroupOptions) -> int:
+    """0 is what the server says. A request has a worker, so more would only wait."""
+    return options.max_inflight or (options.workers.count if options.workers else 0)
 
 
 def load_local(
@@ -66,7 +81,7 @@ def load_local(
     options: LocalOptions,
 ) -> None:
     """Loads the model files in the version directory ``folder``, here or on an Ascend device."""
-    spec = registry.build(version)
+    spec = registry.build(version, _maker(options.workers))
     declaration = registry.declaration
     if not isinstance(declaration, LocalDeclaration):
         raise FailedPreconditionError(
@@ -86,7 +101,7 @@ def load_local(
         key=options.dec_key,
         mode=options.dec_mode,
         threads=options.threads,
-        max_inflight=options.max_inflight or 0,
+        max_inflight=_inflight(options),
     )
 
 
@@ -105,6 +120,7 @@ def _start_on_ascend(
         address="127.0.0.1:0",
         call_timeout=_ASCEND_CALL_SECONDS,
         max_inflight=options.max_inflight,
+        workers=options.workers,
     )
     address = _start_group(server, spec, group, rank_size=1, stage_size=1)
     return _launcher.start_own_agent(replace(request, distributed_address=address), device_id)
@@ -114,7 +130,7 @@ def open_group(
     server: _core.Server, registry: Registry, version: int, options: GroupOptions
 ) -> tuple[str, int]:
     """Opens the door of the agents. Returns its address and how many are to come."""
-    spec = registry.build(version)
+    spec = registry.build(version, _maker(options.workers))
     declaration = registry.declaration
     if not isinstance(declaration, DistributedDeclaration):
         raise FailedPreconditionError(
@@ -148,5 +164,5 @@ def _start_group(
         on_agent_lost=options.on_agent_lost,
         lane=LANES[options.lane],
         wait_for_all=options.wait == "all",
-        max_inflight=options.max_inflight or 0,
+        max_inflight=_inflight(options),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipeserve_native import _checks, _lifetime
 from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import Registry
+from pipeserve_native._workers import WorkerOptions
 from pipeserve_native.server import _ascend, _config, _loading
 from pipeserve_native.server._state import STATE, stop_on_exception
 
@@ -17,7 +18,7 @@ _logger = logging.getLogger("pipeserve_native")
 
 
 class ServableStartConfig:
-    """Which servable to start, and how. ``threads`` and ``max_inflight`` are new here.
+    """Which servable to start, and how. What comes after ``dec_mode`` is new here.
 
     Args:
         servable_directory: The directory that holds the servable's.
@@ -31,8 +32,14 @@ class ServableStartConfig:
         dec_key: Key of encrypted model files: 16, 24 or 32 bytes.
         dec_mode: "AES-GCM" or "AES-CBC".
         threads: Of one graph call on the CPU; None is one for each core that this process may use.
-        max_inflight: Requests of this servable that run at once, 1 to 1024; None is what
-            ``configure`` says.
+        max_inflight: Requests of this servable that run at once, 1 to 1024; None is as many as
+            there are ``workers`` or, without, what ``configure`` says.
+        workers: Processes that run the functions of ``servable_config.py``, each one request at a
+            time, up to 1024; 0 runs them in this process. A worker that ends is started again, and
+            its request runs on another one, up to three times in all; see ``replayable`` of
+            ``register_pipeline``.
+        worker_grace_in_seconds: A worker that goes on with a request for so long after it was given
+            up (its deadline passed, its client left) is killed.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range.
@@ -50,6 +57,8 @@ class ServableStartConfig:
         *,
         threads: int | None = None,
         max_inflight: int | None = None,
+        workers: int = 0,
+        worker_grace_in_seconds: float = 5.0,
     ) -> None:
         self._servable_directory = _checks.check_str("servable_directory", servable_directory)
         self._servable_name = _checks.check_str("servable_name", servable_name)
@@ -61,6 +70,8 @@ class ServableStartConfig:
         self._dec_key, self._dec_mode = _checks.check_decryption(dec_key, dec_mode)
         self._threads = _checks.check_threads(threads)
         self._max_inflight = _checks.check_inflight(max_inflight)
+        self._workers = _checks.check_workers(workers)
+        self._worker_grace = _checks.check_wait("worker_grace_in_seconds", worker_grace_in_seconds)
 
     @property
     def servable_directory(self) -> str:
@@ -104,8 +115,18 @@ class ServableStartConfig:
 
     @property
     def max_inflight(self) -> int | None:
-        """Requests that run at once; None: what ``configure`` says."""
+        """Requests that run at once; None: as many as workers, or what ``configure`` says."""
         return self._max_inflight
+
+    @property
+    def workers(self) -> int:
+        """Processes that run the servable's functions; 0: this one does."""
+        return self._workers
+
+    @property
+    def worker_grace_in_seconds(self) -> float:
+        """How long a worker may go on with a request that was given up."""
+        return self._worker_grace
 
 
 def _check_items(configs: object) -> list[ServableStartConfig]:
@@ -197,6 +218,11 @@ def _load(start: _Start, version: int) -> None:
     config = start.config
     directory, name = config.servable_directory, config.servable_name
     registry = STATE.keep(_config.load_config(directory, name))
+    workers = STATE.start_workers(
+        registry,
+        version,
+        WorkerOptions(count=config.workers, grace=config.worker_grace_in_seconds),
+    )
     _loading.load_local(
         STATE.server,
         registry,
@@ -209,6 +235,7 @@ def _load(start: _Start, version: int) -> None:
             max_inflight=config.max_inflight,
             device_type=config.device_type,
             device_ids=start.device_ids,
+            workers=workers,
         ),
     )
     announce(registry, directory, version)

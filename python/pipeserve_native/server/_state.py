@@ -12,6 +12,7 @@ from typing import ParamSpec
 
 from pipeserve_native import _checks, _core, _lifetime
 from pipeserve_native._registry import Registry
+from pipeserve_native._workers import WorkerOptions, Workers
 
 _Params = ParamSpec("_Params")
 
@@ -50,6 +51,7 @@ class ServerState:
         self._stopping = threading.RLock()  # Held by whoever stops, before _lock.
         self._server: _core.Server | None = None
         self._registries: list[Registry] = []
+        self._workers: list[Workers] = []
         self._keep_alive: _KeepAlive | None = None
         self._max_inflight = 4
         self._max_enqueued_requests = 10_000
@@ -64,6 +66,7 @@ class ServerState:
         self._stopping = threading.RLock()
         self._server = None
         self._registries = []
+        self._workers = []
         self._keep_alive = None
 
     @property
@@ -106,6 +109,18 @@ class ServerState:
             self._registries.append(registry)
         return registry
 
+    def start_workers(
+        self, registry: Registry, version: int, options: WorkerOptions
+    ) -> Workers | None:
+        """The workers of a servable until stop(); None when its functions run in this process."""
+        if options.count == 0:
+            return None
+        workers = Workers(self.server, registry.directory, registry.name, version, options)
+        with self._lock:
+            self._workers.append(workers)
+        workers.start()
+        return workers
+
     def stop_soon(self) -> None:
         """As a signal would: stop() on the thread that keeps the process alive. From any thread."""
         self.keep_alive()
@@ -129,9 +144,14 @@ class ServerState:
             with self._lock:
                 server, self._server = self._server, None
                 registries, self._registries = self._registries, []
+                workers, self._workers = self._workers, []
                 keep_alive, self._keep_alive = self._keep_alive, None
+            for each in workers:
+                each.close()
             if server is not None:
                 server.stop()
+            for each in workers:
+                each.end()
             for registry in registries:
                 registry.end()
         if keep_alive is not None:

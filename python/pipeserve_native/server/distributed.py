@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from pipeserve_native import _checks, _launcher, _lifetime, _registry
 from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import DistributedDeclaration
+from pipeserve_native._workers import WorkerOptions
 from pipeserve_native.server import _config, _loading, _servables
 from pipeserve_native.server._state import STATE, stop_on_exception
 from pipeserve_native.server.register import check_batch_dim
@@ -58,9 +60,15 @@ def _check_heartbeat(heartbeat: float, dead_after: float) -> None:
 
 
 def _start(
-    directory: str, name: str, version: int, wait_time: int, options: _loading.GroupOptions
+    directory: str,
+    name: str,
+    version: int,
+    wait_time: int,
+    options: _loading.GroupOptions,
+    workers: WorkerOptions,
 ) -> None:
     registry = STATE.keep(_config.load_config(directory, name))
+    options = dataclasses.replace(options, workers=STATE.start_workers(registry, version, workers))
     address, ranks = _loading.open_group(STATE.server, registry, version, options)
     _lifetime.announce(f"Serving: Waiting for {ranks} agents to register at {address}")
     STATE.server.wait_ready(name, version, wait_time or None)
@@ -84,6 +92,8 @@ def start_servable(
     lane: str = "auto",
     wait: str = "last",
     max_inflight: int | None = None,
+    workers: int = 0,
+    worker_grace_in_seconds: float = 5.0,
 ) -> None:
     """Waits for the agents of a servable; returns when all are ready and it can be called.
 
@@ -118,8 +128,11 @@ def start_servable(
         wait: A graph call is done when the "last" rank, which gives the outputs, has answered, or
             when "all" have. With "last" the others may lag behind by at most eight calls; what
             fails on one of them fails the next call.
-        max_inflight: Requests of this servable that run at once, 1 to 1024; None is what
-            ``configure`` says.
+        max_inflight: Requests of this servable that run at once, 1 to 1024; None is as many as
+            there are ``workers`` or, without, what ``configure`` says.
+        workers: Processes that run the functions of ``servable_config.py``; see
+            ``ServableStartConfig``.
+        worker_grace_in_seconds: See ``ServableStartConfig``.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, or a file that is no rank
@@ -149,6 +162,10 @@ def start_servable(
     _checks.check_choice("lane", lane, tuple(_loading.LANES))
     _checks.check_choice("wait", wait, _loading.WAITS)
     _checks.check_inflight(max_inflight)
+    worker_options = WorkerOptions(
+        count=_checks.check_workers(workers),
+        grace=_checks.check_wait("worker_grace_in_seconds", worker_grace_in_seconds),
+    )
     _config.check_config_file(directory, name)
     options = _loading.GroupOptions(
         rank_table_file=script_path(rank_table_json_file),
@@ -163,7 +180,14 @@ def start_servable(
         max_inflight=max_inflight,
     )
     try:
-        _start(directory, name, version_number or 1, wait_agents_time_in_seconds, options)
+        _start(
+            directory,
+            name,
+            version_number or 1,
+            wait_agents_time_in_seconds,
+            options,
+            worker_options,
+        )
     except Error as error:
         raise type(error)(f"Fail to start workers: {error}") from error
 

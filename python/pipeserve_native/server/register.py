@@ -222,8 +222,9 @@ def register_pipeline(
             the function goes on until its next ``run``, which raises DeadlineExceededError. When
             the client leaves, the next ``run`` raises CancelledError in the same way.
         replayable: Whether a graph call may be made again when an agent is lost under it; the
-            client then waits a little longer and gets its answer. With False nothing is ever done
-            twice: such a call raises UnavailableError.
+            client then waits a little longer and gets its answer. With worker processes the
+            function itself is run again when its worker is lost. With False nothing is ever done
+            twice: such a call, or request, fails with UnavailableError.
 
     Raises:
         InvalidArgumentError: Names or a timeout that cannot be, parameters that are no plain ones,

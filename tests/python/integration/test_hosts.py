@@ -78,7 +78,9 @@ def hosts(start, tmp_path):
     first = ["unshare", "--map-root-user", "--net"]
     tools = [tool for tool in ("unshare", "nsenter", "ip") if shutil.which(tool) is None]
     if tools:
-        pytest.skip(f"no test with several hosts: {', '.join(tools)} of util-linux or iproute2 missing")
+        pytest.skip(
+            f"no test with several hosts: {', '.join(tools)} of util-linux or iproute2 missing"
+        )
     make_cable = "ip link add eth0 type veth peer name eth1"
     tried = subprocess.run([*first, "sh", "-c", make_cable], capture_output=True, text=True)
     if tried.returncode != 0:

@@ -211,12 +211,16 @@ def outlives_its_epoch(x):
 """
 
 SERVER = """
-import os
+import os, sys
 from pipeserve_native import server
 
 here = os.path.dirname(os.path.realpath(__file__))
+workers = int(sys.argv[1])
 server.start_servables(
-    [server.ServableStartConfig(here, name, device_ids=0) for name in ("lm", "other")]
+    [
+        server.ServableStartConfig(here, name, device_ids=0, workers=workers)
+        for name in ("lm", "other")
+    ]
 )
 server.start_grpc_server("127.0.0.1:0")
 """
@@ -253,13 +257,14 @@ class Served:
 
 
 @pytest.fixture
-def local(tmp_path, start_script):
+def local(tmp_path, start_script, request):
+    """With as many worker processes as the parameter says."""
     for name in ("lm", "other"):
         (tmp_path / name / "1").mkdir(parents=True)
         config = CONFIG.format(declaration=LOCAL, name=name)
         (tmp_path / name / "servable_config.py").write_text(config)
         step_graph().save(tmp_path / name / "1" / "step.mindir")
-    served = Served(start_script("server.py", SERVER))
+    served = Served(start_script("server.py", SERVER, getattr(request, "param", 0)))
     yield served
     assert served.server.terminate() == 0, served.server.output
 
@@ -294,6 +299,11 @@ def serve_agents(tmp_path, start, free_port):
     return serve
 
 
+in_process_and_in_a_worker = pytest.mark.parametrize(
+    "local", [0, 1], ids=["in-process", "worker"], indirect=True
+)
+
+
 def assert_same_bits(served):
     copied = served.ask("copying")
     assert copied["seen"].shape == (64, 50) and copied["state"].any()
@@ -303,14 +313,17 @@ def assert_same_bits(served):
             assert value.tobytes() == kept[name].tobytes(), (method, name)
 
 
+@in_process_and_in_a_worker
 def test_fifty_turns_give_the_bits_of_copies(local):
     assert_same_bits(local)
 
 
+@in_process_and_in_a_worker
 def test_a_handle_tells_what_it_is_and_gives_a_read_only_array(local):
     assert local.text("looks") == "fine"
 
 
+@in_process_and_in_a_worker
 def test_lists_and_methods_with_python_functions_keep_too(local):
     assert local.text("other_forms") == "text"
 
@@ -327,6 +340,7 @@ def test_what_cannot_be_kept_is_refused(local):
     )
 
 
+@in_process_and_in_a_worker
 def test_a_handle_ends_with_its_request(local):
     assert local.text("leaks") == "left"
     name = "float32[64,64] (output 0 of lm.step)"

@@ -141,7 +141,10 @@ import os, sys
 from pipeserve_native import server
 
 here = os.path.dirname(os.path.realpath(__file__))
-configs = [server.ServableStartConfig(here, name, device_ids=0) for name in sys.argv[1:]]
+workers = int(os.environ.get("WORKERS", "0"))
+configs = [
+    server.ServableStartConfig(here, name, device_ids=0, workers=workers) for name in sys.argv[1:]
+]
 server.start_servables(configs)
 server.start_grpc_server("127.0.0.1:0")
 server.start_restful_server("127.0.0.1:0")
@@ -177,8 +180,9 @@ class Server:
             return json.load(reply)
 
 
-@pytest.fixture
-def server(tmp_path, start_script):
+@pytest.fixture(params=[0, 2], ids=["in-process", "workers"])
+def server(tmp_path, start_script, monkeypatch, request):
+    monkeypatch.setenv("WORKERS", str(request.param))
     write_servable(tmp_path, "calculator", CONFIG + PIPELINES)
     write_servable(tmp_path, "methods", CONFIG, version=3)
     return Server(start_script("serve.py", SERVER, "calculator", "methods"))
