@@ -35,7 +35,7 @@ _EXIT_USAGE = 2
 _EXIT_NO_SERVER = 4
 _FINAL_EXITS = {
     _EXIT_DONE: "the server has stopped",
-    _EXIT_USAGE: "it was started wrongly",
+    _EXIT_USAGE: "it was started wrongly, or without the server's token",
     _EXIT_NO_SERVER: "there is no server any more",
 }
 

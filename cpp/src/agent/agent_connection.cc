@@ -3,6 +3,7 @@
 #include <thread>
 #include <utility>
 
+#include "agent/agent_token.h"
 #include "base/str_cat.h"
 #include "pipeserve/log.h"
 #include "wire/agent_messages.h"
@@ -18,6 +19,11 @@ bool LeavesPeersWaiting(StatusCode code) {
 }
 
 }  // namespace
+
+std::unique_ptr<AgentConnection::Stream> AgentConnection::Open(proto::AgentHub::Stub& stub) {
+  AddToken(options_.credentials.token, &context_);
+  return stub.Connect(&context_);
+}
 
 Status AgentConnection::Serve(const std::string& token, const std::function<void()>& on_accepted) {
   proto::AgentMessage hello;
@@ -132,9 +138,9 @@ void AgentConnection::Join(const proto::FormGroup& group) {
   const std::vector<std::string> peers(group.peer_addresses().begin(),
                                        group.peer_addresses().end());
   const WaitLimit limit(Deadline::After(options_.join_timeout), &epoch_over_);
-  const Status shares_memory =
-      group.shared_memory() ? AcceptMemory(group.epoch(), limit) : OkStatus();
-  Result<std::shared_ptr<Communicator>> joined = options_.join_peers(group.epoch(), peers, limit);
+  const GroupEpoch epoch(group.epoch(), group.secret());
+  const Status shares_memory = group.shared_memory() ? AcceptMemory(epoch, limit) : OkStatus();
+  Result<std::shared_ptr<Communicator>> joined = options_.join_peers(epoch, peers, limit);
   proto::AgentMessage answer;
   if (joined.ok()) {
     SetCommunicator(*joined);
@@ -149,7 +155,7 @@ void AgentConnection::Join(const proto::FormGroup& group) {
   stream_->Write(answer);
 }
 
-Status AgentConnection::AcceptMemory(uint64_t epoch, const WaitLimit& limit) {
+Status AgentConnection::AcceptMemory(const GroupEpoch& epoch, const WaitLimit& limit) {
   if (listener_ == nullptr) return FailedPrecondition("the agent takes no shared memory");
   PIPESERVE_ASSIGN_OR_RETURN(calls_, ShmCalls::Accept(*listener_, epoch, limit));
   MutexLock lock(mutex_);

@@ -27,7 +27,7 @@ class AgentConnection {
   // `listener` may be null: no shared memory is taken. All outlive this.
   AgentConnection(const AgentSessionOptions& options, const UnixListener* listener,
                   proto::AgentHub::Stub& stub)
-      : options_(options), listener_(listener), stream_(stub.Connect(&context_)) {}
+      : options_(options), listener_(listener), stream_(Open(stub)) {}
 
   // Returns when the stream has ended, and with it the epoch. `on_accepted` runs at the server's
   // first message.
@@ -49,6 +49,7 @@ class AgentConnection {
     std::string goodbye;
   };
 
+  std::unique_ptr<Stream> Open(proto::AgentHub::Stub& stub);
   void Read(const std::function<void()>& on_accepted);
   bool Push(Item* item);
   // The working thread may sleep at the doorbell of the shared memory.
@@ -66,7 +67,7 @@ class AgentConnection {
   void Handle(const Item& item);
 
   void Join(const proto::FormGroup& group);
-  Status AcceptMemory(uint64_t epoch, const WaitLimit& limit) EXCLUDES(mutex_);
+  Status AcceptMemory(const GroupEpoch& epoch, const WaitLimit& limit) EXCLUDES(mutex_);
   void RunPosted(const ShmCalls::Call& call);
   void RunCall(const proto::RunCall& call);
   // Without a deadline: a rank that gave up by its own clock would leave its peers waiting. Only

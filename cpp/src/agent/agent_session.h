@@ -10,11 +10,14 @@
 #include "base/interrupt.h"
 #include "executor/communicator.h"
 #include "executor/executor.h"
+#include "executor/group_epoch.h"
+#include "pipeserve/agent.h"
 
 namespace pipeserve {
 
 struct AgentSessionOptions {
   std::string server;  // "ip:port" of the hub.
+  AgentCredentials credentials = {};
   int rank = 0;
   std::string peer_address;        // Where the other ranks reach this one.
   bool take_shared_memory = true;  // When the server is on this host.
@@ -23,7 +26,7 @@ struct AgentSessionOptions {
   // Connects the ranks of an epoch and gives the executor its communicator. Called on the thread
   // that runs the calls; interrupted when the epoch is over before that.
   std::function<Result<std::shared_ptr<Communicator>>(
-      uint64_t epoch, std::span<const std::string> peers, const WaitLimit& limit)>
+      const GroupEpoch& epoch, std::span<const std::string> peers, const WaitLimit& limit)>
       join_peers;
 
   // Called once, when the server has accepted the agent for the first time.
@@ -41,7 +44,8 @@ class AgentSession {
   // Serves until the server says exit or Stop() is called: success. Comes back by itself when the
   // connection was lost or a new group has to form.
   //
-  // Errors: what the server refused the agent with; kUnavailable (no server for server_limit).
+  // Errors: what the server refused the agent with; kUnavailable (no server for server_limit);
+  // kInvalidArgument (credentials that cannot be used).
   Status Run();
 
   // Says goodbye to the server and makes Run() return soon. From any thread; idempotent.

@@ -63,8 +63,8 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_used(),
   BindServable(m);
   BindResidentTensor(m);
   BindServer(m);
-  BindAgent(m);
   BindClient(m);
+  BindAgent(m);
   BindGraphBuilder(m);
   BindModel(m);
   BindHousekeeper(m);

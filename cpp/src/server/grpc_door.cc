@@ -7,10 +7,11 @@
 #include <utility>
 
 #include "base/str_cat.h"
-#include "base/text_file.h"
 #include "ms_service.grpc.pb.h"
 #include "server/address.h"
 #include "wire/grpc_bytes.h"
+#include "wire/grpc_credentials.h"
+#include "wire/grpc_limits.h"
 #include "wire/predict_message.h"
 
 namespace pipeserve {
@@ -86,20 +87,6 @@ class PredictService final
   Dispatcher& dispatcher_;
 };
 
-Result<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
-    const std::optional<SslOptions>& ssl) {
-  if (!ssl.has_value()) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions options;
-  PIPESERVE_ASSIGN_OR_RETURN(std::string key, ReadTextFile(ssl->private_key_file));
-  PIPESERVE_ASSIGN_OR_RETURN(std::string certificate, ReadTextFile(ssl->certificate_file));
-  options.pem_key_cert_pairs.push_back({std::move(key), std::move(certificate)});
-  if (ssl->verify_client) {
-    PIPESERVE_ASSIGN_OR_RETURN(options.pem_root_certs, ReadTextFile(ssl->custom_ca_file));
-    options.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
-  }
-  return grpc::SslServerCredentials(options);
-}
-
 // The address that gRPC is given, checked.
 Result<std::string> CheckAddress(const std::string& address) {
   if (IsUnixAddress(address)) return ResolveUnixAddress(address);
@@ -120,10 +107,12 @@ class GrpcDoor::Impl {
 
   Status Open(const ListenOptions& options) {
     PIPESERVE_ASSIGN_OR_RETURN(const std::string address, CheckAddress(options.address));
-    PIPESERVE_ASSIGN_OR_RETURN(auto credentials, MakeCredentials(options.ssl));
+    PIPESERVE_ASSIGN_OR_RETURN(auto credentials, MakeServerCredentials(options.ssl));
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    LimitConnections(&builder);
+    LimitIdleConnections(&builder);
     builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
     builder.SetMaxSendMessageSize(static_cast<int>(options.max_message_bytes));
     builder.AddListeningPort(address, credentials, &port);

@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 
 from pipeserve_native import _checks, _core
-from pipeserve_native._errors import InvalidArgumentError
 from pipeserve_native.server import distributed, master, register
 from pipeserve_native.server._servables import ServableStartConfig, start_servables
+from pipeserve_native.server._ssl import SSLConfig, ssl_options
 from pipeserve_native.server._state import STATE, stop_on_exception
 
 __all__ = [
@@ -30,53 +30,6 @@ __all__ = [
     "start_servables",
     "stop",
 ]
-
-
-class SSLConfig:
-    """Files with which a door speaks TLS. As in MindSpore Serving.
-
-    They are read when the door opens.
-
-    Args:
-        certificate: PEM file with the server's certificate, followed by those of its issuers.
-        private_key: PEM file with its key.
-        custom_ca: PEM file with the certificates that clients are checked against. Used with
-            ``verify_client`` alone, which needs it.
-        verify_client: Only clients with a certificate get in.
-
-    Raises:
-        InvalidArgumentError: An argument of another type, or an empty name.
-    """
-
-    def __init__(
-        self,
-        certificate: str,
-        private_key: str,
-        custom_ca: str | None = None,
-        verify_client: bool = False,
-    ) -> None:
-        self.certificate = _checks.check_str("certificate", certificate)
-        self.private_key = _checks.check_str("private_key", private_key)
-        self.verify_client = _checks.check_bool("verify_client", verify_client)
-        self.custom_ca = custom_ca
-        if verify_client:
-            _checks.check_str("custom_ca", custom_ca)
-
-    def _options(self) -> _core.SslOptions:
-        return _core.SslOptions(
-            certificate_file=self.certificate,
-            private_key_file=self.private_key,
-            custom_ca_file=(self.custom_ca or "") if self.verify_client else "",
-            verify_client=self.verify_client,
-        )
-
-
-def _ssl_options(config: SSLConfig | None) -> _core.SslOptions | None:
-    if config is None:
-        return None
-    if not isinstance(config, SSLConfig):
-        raise InvalidArgumentError("The type of ssl_config should be type of SSLConfig")
-    return config._options()
 
 
 def _message_bytes(max_msg_mb_size: int) -> int:
@@ -141,7 +94,7 @@ def start_grpc_server(
     if prefix == "unix" and path:
         address = f"unix:{os.path.abspath(path)}"
     bound = STATE.server.start_grpc(
-        address, max_message_bytes=_message_bytes(max_msg_mb_size), ssl=_ssl_options(ssl_config)
+        address, max_message_bytes=_message_bytes(max_msg_mb_size), ssl=ssl_options(ssl_config)
     )
     print(f"Serving: Serving gRPC server start success, listening on {bound}", flush=True)
 
@@ -175,7 +128,7 @@ def start_restful_server(
     bound = STATE.server.start_rest(
         address,
         max_message_bytes=_message_bytes(max_msg_mb_size),
-        ssl=_ssl_options(ssl_config),
+        ssl=ssl_options(ssl_config),
         http_status_codes=http_status_codes,
     )
     print(f"Serving: Serving RESTful server start success, listening on {bound}", flush=True)

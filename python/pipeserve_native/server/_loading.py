@@ -40,6 +40,8 @@ class GroupOptions:
 
     rank_table_file: str
     address: str
+    ssl: _core.SslOptions | None = None
+    token: str = ""
     call_timeout: float = 10.0
     heartbeat: float = 1.0
     dead_after: float = 3.0
@@ -98,6 +100,8 @@ def open_group(
         stage_size=declaration.stage_size,
         rank_table_file=options.rank_table_file,
         address=options.address,
+        agents_ssl=options.ssl,
+        agent_token=options.token,
         call_timeout=options.call_timeout,
         heartbeat=options.heartbeat,
         dead_after=options.dead_after,

@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipeserve_native import _checks, _launcher, _registry
+from pipeserve_native import _checks, _launcher, _registry, _token
 from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import DistributedDeclaration
+from pipeserve_native.client import SSLConfig as ClientSSLConfig
 from pipeserve_native.server import _config, _loading, _servables
+from pipeserve_native.server._ssl import SSLConfig, ssl_options
 from pipeserve_native.server._state import STATE, stop_on_exception
 from pipeserve_native.server.register import check_batch_dim
 
@@ -72,7 +74,7 @@ def start_servable(
     servable_name: str,
     rank_table_json_file: str,
     version_number: int = 1,
-    distributed_address: str = "0.0.0.0:6200",
+    distributed_address: str = "127.0.0.1:6200",
     wait_agents_time_in_seconds: int = 0,
     *,
     call_timeout_in_seconds: float = 10.0,
@@ -83,6 +85,8 @@ def start_servable(
     lane: str = "auto",
     wait: str = "last",
     max_inflight: int | None = None,
+    agents_ssl_config: SSLConfig | None = None,
+    agent_token_file: str | None = None,
 ) -> None:
     """Waits for the agents of a servable; returns when all are ready and it can be called.
 
@@ -96,8 +100,9 @@ def start_servable(
         rank_table_json_file: Which rank is where; relative to the directory of the start script.
         version_number: What clients call it by; 0 is 1.
         distributed_address: Where the agents come to, ``ip:port``; port 0 picks a free one, which
-            is printed. Whoever reaches it can register: do not open it to a network that is not
-            trusted.
+            is printed. Agents of other machines need one that they reach; unlike MindSpore Serving
+            the default is this machine alone. Without certificates of the agents or a token whoever
+            reaches it can register.
         wait_agents_time_in_seconds: 0 waits for ever.
         call_timeout_in_seconds: For one graph call on all ranks. A longer one fails, and the agents
             form a new group.
@@ -119,11 +124,16 @@ def start_servable(
             fails on one of them fails the next call.
         max_inflight: Requests of this servable that run at once, 1 to 1024; None is what
             ``configure`` says.
+        agents_ssl_config: Files with which the agents' address speaks TLS; with ``verify_client``
+            only agents with a certificate get in. None is no TLS.
+        agent_token_file: A file with one line, 16 to 1024 characters, that agents and their
+            launchers have to know. None takes the environment variable ``PIPESERVE_AGENT_TOKEN``;
+            when that is empty, too, no token is asked for. Without TLS it travels in the clear.
 
     Raises:
-        InvalidArgumentError: An argument of another type or out of range, or a file that is no rank
-            table.
-        NotFoundError: No such directory, config or rank table.
+        InvalidArgumentError: An argument of another type or out of range, a file that is no rank
+            table, certificates or a token that cannot be used.
+        NotFoundError: No such directory, config, rank table or token file.
         FailedPreconditionError: The config raised or declares another kind of servable, the rank
             table does not fit it, the agents did not start or do not fit each other; the text
             tells what.
@@ -160,6 +170,8 @@ def start_servable(
         lane=lane,
         wait=wait,
         max_inflight=max_inflight,
+        ssl=ssl_options(agents_ssl_config, "agents_ssl_config"),
+        token=_token.read("agent_token_file", agent_token_file),
     )
     try:
         _start(directory, name, version_number or 1, wait_agents_time_in_seconds, options)
@@ -186,6 +198,8 @@ def startup_agents(
     max_restarts: int | None = 10,
     heartbeat_in_seconds: float = 1.0,
     dead_after_in_seconds: float = 3.0,
+    ssl_config: ClientSSLConfig | None = None,
+    token_file: str | None = None,
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
@@ -220,12 +234,18 @@ def startup_agents(
             told. None is no limit.
         heartbeat_in_seconds: How often an agent gives a sign of life, 0.01 and up.
         dead_after_in_seconds: An agent that gives none for so long is killed.
+        ssl_config: Files with which this launcher and its agents speak TLS to the server, a
+            ``client.SSLConfig``: the names or IPs in the server's certificate have to cover
+            ``distributed_address``. None is no TLS.
+        token_file: A file with the server's token. None takes the environment variable
+            ``PIPESERVE_AGENT_TOKEN``.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, files in another number
             than the rank table has ranks of this machine.
         NotFoundError: A file cannot be read.
-        UnavailableError: There is no server at that address.
+        UnavailableError: There is no server at that address, or its TLS does not fit.
+        UnauthenticatedError: The server wants another token.
         FailedPreconditionError: No address of the rank table is this machine's, or an agent did not
             start; the text has its reason.
     """
@@ -245,9 +265,10 @@ def startup_agents(
     if max_restarts is not None:
         _checks.check_int("max_restarts", max_restarts, 0)
     _check_heartbeat(heartbeat_in_seconds, dead_after_in_seconds)
+    if ssl_config is not None and not isinstance(ssl_config, ClientSSLConfig):
+        raise InvalidArgumentError("The type of ssl_config should be type of client.SSLConfig")
     _launcher.startup_agents(
         _launcher.Request(
-            distributed_address=distributed_address,
             model_files=[[script_path(file) for file in files] for files in models],
             group_config_files=groups
             and [[script_path(file) for file in files] for files in groups],
@@ -265,5 +286,11 @@ def startup_agents(
             max_restarts=max_restarts,
             heartbeat=heartbeat_in_seconds,
             dead_after=dead_after_in_seconds,
+            door=_launcher.Door(
+                address=distributed_address,
+                ssl=ssl_config,
+                token=_token.read("token_file", token_file),
+                token_file=token_file,
+            ),
         )
     )

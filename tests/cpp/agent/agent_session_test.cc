@@ -45,7 +45,7 @@ class EchoAgent {
                   .peer_address = listener_.address(),
                   .executor = &executor_,
                   .join_peers =
-                      [=, this](uint64_t epoch, std::span<const std::string> peers,
+                      [=, this](const GroupEpoch& epoch, std::span<const std::string> peers,
                                 const WaitLimit& limit) -> Result<std::shared_ptr<Communicator>> {
                     PIPESERVE_RETURN_IF_ERROR(may_join());
                     return JoinCollectives(listener_, rank, peers, epoch, limit);
