@@ -4,13 +4,14 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <future>
 #include <thread>
 
 #include "pipeserve/client.h"
 #include "scheduler/request_scope.h"
-#include "server/certificate.h"
 #include "server/test_servable.h"
+#include "support/certificate.h"
 #include "support/matchers.h"
 #include "support/test_folder.h"
 
@@ -290,8 +291,33 @@ TEST_F(GrpcDoorTest, MissingAndBrokenCertificatesAreErrors) {
                kInvalidArgument, "none.key");
   MakeCertificate(dir_, "server");
   ssl = {.certificate_file = dir_.File("server.key"), .private_key_file = dir_.File("server.crt")};
-  EXPECT_ERROR(GrpcDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, &dispatcher_), kUnavailable,
-               "create server failed");
+  EXPECT_ERROR(GrpcDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, &dispatcher_),
+               kInvalidArgument, "load private_key from " + dir_.File("server.crt") + " failed");
+}
+
+TEST_F(GrpcDoorTest, ChangedCertificatesHoldForNewConnectionsAndOldOnesGoOn) {
+  Serve();
+  MakeCertificate(dir_, "server");
+  MakeCertificate(dir_, "new");
+  ClientOptions before, after;
+  before.ssl = ClientSslOptions{.custom_ca_file = dir_.File("server.crt")};
+  after.ssl = ClientSslOptions{.custom_ca_file = dir_.File("new.crt")};
+  const SslOptions ssl{.certificate_file = dir_.File("server.crt"),
+                       .private_key_file = dir_.File("server.key")};
+  const auto door = Open({.address = "127.0.0.1:0", .ssl = ssl});
+  const auto old = Connect(door->address(), before);
+  ASSERT_OK(old->Infer(Values({1})));
+  for (const std::string ending : {".key", ".crt"}) {
+    std::filesystem::copy_file(dir_.File("new" + ending), dir_.File("server" + ending),
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+  const Deadline deadline = Deadline::After(std::chrono::seconds(20));
+  Status status;
+  do {
+    status = Connect(door->address(), after)->Infer(Values({2})).status();
+  } while (!status.ok() && !deadline.HasPassed());
+  EXPECT_OK(status);
+  EXPECT_OK(old->Infer(Values({3})));
 }
 
 TEST_F(GrpcDoorTest, ClosingWaitsForWhatWasAccepted) {
