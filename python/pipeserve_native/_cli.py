@@ -115,6 +115,13 @@ def _add_serve(commands: Any) -> None:
         help="a graph call is done when the last rank, or when all ranks have answered",
     )
     parser.add_argument(
+        "--max-rest-connections",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="that may be open at once (default: %(default)s)",
+    )
+    parser.add_argument(
         "--http-status-codes", action="store_true", help="REST errors are not all 200"
     )
     tls = parser.add_argument_group("TLS, on both doors")
@@ -215,6 +222,7 @@ def _serve(args: argparse.Namespace) -> None:
             args.max_msg_mb,
             ssl_config,
             http_status_codes=args.http_status_codes,
+            max_connections=args.max_rest_connections,
         )
 
 

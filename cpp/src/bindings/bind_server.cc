@@ -83,23 +83,23 @@ void WaitReady(Server& server, const std::string& name, uint64_t version,
   }
 }
 
-ListenOptions ToListenOptions(std::string address, size_t max_message_bytes,
-                              std::optional<SslOptions> ssl, bool http_status_codes) {
-  return {std::move(address), max_message_bytes, std::move(ssl), http_status_codes};
-}
-
 std::string StartGrpc(Server& server, std::string address, size_t max_message_bytes,
                       std::optional<SslOptions> ssl) {
   EnterGrpc();
-  const auto options =
-      ToListenOptions(std::move(address), max_message_bytes, std::move(ssl), false);
+  const ListenOptions options{.address = std::move(address),
+                              .max_message_bytes = max_message_bytes,
+                              .ssl = std::move(ssl)};
   return Unwrap(WithoutGil([&] { return server.StartGrpc(options); }));
 }
 
 std::string StartRest(Server& server, std::string address, size_t max_message_bytes,
-                      std::optional<SslOptions> ssl, bool http_status_codes) {
-  const auto options =
-      ToListenOptions(std::move(address), max_message_bytes, std::move(ssl), http_status_codes);
+                      std::optional<SslOptions> ssl, int max_connections,
+                      bool http_status_codes) {
+  const ListenOptions options{.address = std::move(address),
+                              .max_message_bytes = max_message_bytes,
+                              .ssl = std::move(ssl),
+                              .max_connections = max_connections,
+                              .http_status_codes = http_status_codes};
   return Unwrap(WithoutGil([&] { return server.StartRest(options); }));
 }
 
@@ -236,7 +236,8 @@ void BindServer(py::module_& m) {
       .def("start_grpc", Guarded(&StartGrpc), py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"))
       .def("start_rest", Guarded(&StartRest), py::arg("address"), py::kw_only(),
-           py::arg("max_message_bytes"), py::arg("ssl"), py::arg("http_status_codes"))
+           py::arg("max_message_bytes"), py::arg("ssl"), py::arg("max_connections"),
+           py::arg("http_status_codes"))
       .def("infer", Guarded(&Infer), py::arg("servable"), py::arg("version"), py::arg("callable"),
            py::arg("args"))
       .def("method", &BindMethod, py::arg("servable"), py::arg("version"), py::arg("method"),

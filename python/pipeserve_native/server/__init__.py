@@ -84,10 +84,9 @@ def start_grpc_server(
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, an address that is none,
-            files that cannot be read.
+            files that cannot be used.
         AlreadyExistsError: It is open already.
-        UnavailableError: The address is in use or not of this machine, or the certificate is
-            broken.
+        UnavailableError: The address is in use or not of this machine.
     """
     _checks.check_str("address", address)
     prefix, _, path = address.partition(":")
@@ -106,6 +105,7 @@ def start_restful_server(
     ssl_config: SSLConfig | None = None,
     *,
     http_status_codes: bool = False,
+    max_connections: int = 1000,
 ) -> None:
     """Opens the REST door. Prints where it listens; servables may be started before or after.
 
@@ -116,6 +116,7 @@ def start_restful_server(
         max_msg_mb_size: Limit of a request's body, 1 to 512, in MB of 2**20 bytes.
         ssl_config: Files for TLS; None is none.
         http_status_codes: Errors have HTTP status codes. MindSpore Serving's are all 200.
+        max_connections: That may be open at once, 1 and up; one more is closed as it comes.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, an address that is none,
@@ -129,6 +130,7 @@ def start_restful_server(
         address,
         max_message_bytes=_message_bytes(max_msg_mb_size),
         ssl=ssl_options(ssl_config),
+        max_connections=_checks.check_int("max_connections", max_connections, 1, 1_000_000),
         http_status_codes=http_status_codes,
     )
     print(f"Serving: Serving RESTful server start success, listening on {bound}", flush=True)

@@ -264,6 +264,23 @@ TEST_F(GrpcDoorTest, AddressErrorsAreTheOriginals) {
                         door->address()));
 }
 
+TEST_F(GrpcDoorTest, HeadersAreLimited) {
+  Serve();
+  const auto door = Open();
+  grpc::GenericStub stub(grpc::CreateChannel(door->address(), grpc::InsecureChannelCredentials()));
+  for (const auto& [bytes, code] : {std::pair(8 << 10, grpc::StatusCode::INVALID_ARGUMENT),
+                                    std::pair(32 << 10, grpc::StatusCode::RESOURCE_EXHAUSTED)}) {
+    grpc::ClientContext context;
+    context.AddMetadata("x-large", std::string(static_cast<size_t>(bytes), 'x'));
+    const grpc::Slice text("no message");
+    grpc::ByteBuffer request(&text, 1), reply;
+    std::promise<grpc::Status> done;
+    stub.UnaryCall(&context, "/mindspore.serving.proto.MSService/Predict", {}, &request, &reply,
+                   [&](const grpc::Status& status) { done.set_value(status); });
+    EXPECT_EQ(done.get_future().get().error_code(), code);
+  }
+}
+
 TEST_F(GrpcDoorTest, TlsWithVerifiedClients) {
   Serve();
   MakeCertificate(dir_, "server");
