@@ -1,9 +1,11 @@
 // Who gets in at the agents' door.
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <thread>
 
+#include "agent.grpc.pb.h"
 #include "agent/agent_hub.h"
 #include "agent/agent_token.h"
 #include "base/mutex.h"
