@@ -86,15 +86,13 @@ void WaitReady(Server& server, const std::string& name, uint64_t version,
 std::string StartGrpc(Server& server, std::string address, size_t max_message_bytes,
                       std::optional<SslOptions> ssl) {
   EnterGrpc();
-  const ListenOptions options{.address = std::move(address),
-                              .max_message_bytes = max_message_bytes,
-                              .ssl = std::move(ssl)};
+  const ListenOptions options{
+      .address = std::move(address), .max_message_bytes = max_message_bytes, .ssl = std::move(ssl)};
   return Unwrap(WithoutGil([&] { return server.StartGrpc(options); }));
 }
 
 std::string StartRest(Server& server, std::string address, size_t max_message_bytes,
-                      std::optional<SslOptions> ssl, int max_connections,
-                      bool http_status_codes) {
+                      std::optional<SslOptions> ssl, int max_connections, bool http_status_codes) {
   const ListenOptions options{.address = std::move(address),
                               .max_message_bytes = max_message_bytes,
                               .ssl = std::move(ssl),
