@@ -115,11 +115,11 @@ def _add_serve(commands: Any) -> None:
         help="a graph call is done when the last rank, or when all ranks have answered",
     )
     parser.add_argument(
-        "--max-rest-connections",
+        "--max-connections",
         type=int,
         default=1000,
         metavar="N",
-        help="that may be open at once (default: %(default)s)",
+        help="of one door, that may be open at once (default: %(default)s)",
     )
     parser.add_argument(
         "--http-status-codes", action="store_true", help="REST errors are not all 200"
@@ -215,14 +215,16 @@ def _serve(args: argparse.Namespace) -> None:
         )
         server.start_servables(config)
     if args.grpc_address:
-        server.start_grpc_server(args.grpc_address, args.max_msg_mb, ssl_config)
+        server.start_grpc_server(
+            args.grpc_address, args.max_msg_mb, ssl_config, max_connections=args.max_connections
+        )
     if args.rest_address:
         server.start_restful_server(
             args.rest_address,
             args.max_msg_mb,
             ssl_config,
             http_status_codes=args.http_status_codes,
-            max_connections=args.max_rest_connections,
+            max_connections=args.max_connections,
         )
 
 

@@ -24,7 +24,7 @@ struct ListenOptions {
   std::string address = {};  // "ip:port"; for gRPC also "unix:<path>". Port 0 picks a free one.
   size_t max_message_bytes = size_t{100} << 20;
   std::optional<SslOptions> ssl = {};
-  int max_connections = 1000;      // REST only: at once; one more is closed as it comes.
+  int max_connections = 1000;      // At once; one more is closed as it comes.
   bool http_status_codes = false;  // REST only: real status codes instead of 200 always.
 };
 

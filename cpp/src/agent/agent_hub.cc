@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "wire/agent_messages.h"
 #include "wire/grpc_credentials.h"
 #include "wire/grpc_limits.h"
+#include "wire/grpc_listener.h"
 #include "wire/grpc_status.h"
 
 namespace pipeserve {
@@ -23,6 +25,8 @@ namespace {
 constexpr auto kExitTime = std::chrono::seconds(2);
 // Agents that ask more often for a sign of life are taken for a flood.
 constexpr int kMinProbeIntervalMs = 500;
+// Open at once, or four for each rank, which has one, if that is more.
+constexpr int kMinConnections = 1000;
 
 using HubBase = proto::AgentHub::WithRawCallbackMethod_Connect<
     proto::AgentHub::WithCallbackMethod_Register<proto::AgentHub::WithCallbackMethod_ReportFailure<
@@ -135,52 +139,53 @@ class AgentHub::Impl {
     const auto heartbeat = static_cast<int>(options.heartbeat.count());
     const auto dead_after = static_cast<int>(options.dead_after.count());
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort(address, credentials, &port);
     builder.RegisterService(&service_);
     builder.SetMaxReceiveMessageSize(kMaxAgentMessageBytes);
     builder.SetMaxSendMessageSize(kMaxAgentMessageBytes);
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     LimitConnections(&builder);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, heartbeat);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, dead_after - heartbeat);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                                kMinProbeIntervalMs);
-    server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port == 0) {
-      return Unavailable(
-          StrCat("agents cannot register at ", address, ": the port cannot be bound"));
+    const int connections =
+        std::max(kMinConnections, 4 * static_cast<int>(options.rank_table.ranks.size()));
+    auto listener = GrpcListener::Bind(address, credentials, connections, &builder);
+    if (listener.ok()) server_ = builder.BuildAndStart();
+    if (server_ == nullptr) {
+      return Unavailable(StrCat("agents cannot register at ", address,
+                                ": the port cannot be bound: ", listener.status().message()));
     }
-    const size_t colon = address.rfind(':');
-    address_ = colon == std::string::npos ? address : StrCat(address.substr(0, colon), ":", port);
+    listener_ = *std::move(listener);
     WarnIfOpen(options);
+    listener_->Start();
     return OkStatus();
   }
 
   void Stop() {
     keeper_->Stop("the servable has stopped");
+    if (listener_ != nullptr) listener_->Stop();
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kExitTime);
   }
 
   void WarnIfOpen(const AgentHubOptions& options) const {
     const bool knows_agents =
         !options.token.empty() || (options.ssl.has_value() && options.ssl->verify_client);
-    if (knows_agents || IsLoopback(address_)) return;
+    if (knows_agents || IsLoopback(address())) return;
     Log(LogLevel::kWarning, "whoever reaches the agents' address can register as an agent",
         {{"servable", options.servable_name},
-         {"address", address_},
+         {"address", address()},
          {"wanted", "a token, or certificates of the agents"}});
   }
 
   GroupKeeper& keeper() { return *keeper_; }
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return listener_->address(); }
 
  private:
   const std::shared_ptr<GroupKeeper> keeper_;
   HubService service_;
-  std::string address_;
-  std::unique_ptr<grpc::Server> server_;  // Last: its calls use what is above.
+  std::unique_ptr<grpc::Server> server_;  // Its calls use what is above.
+  std::unique_ptr<GrpcListener> listener_;
 };
 
 AgentHub::AgentHub(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

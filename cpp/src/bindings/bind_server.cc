@@ -84,10 +84,12 @@ void WaitReady(Server& server, const std::string& name, uint64_t version,
 }
 
 std::string StartGrpc(Server& server, std::string address, size_t max_message_bytes,
-                      std::optional<SslOptions> ssl) {
+                      std::optional<SslOptions> ssl, int max_connections) {
   EnterGrpc();
-  const ListenOptions options{
-      .address = std::move(address), .max_message_bytes = max_message_bytes, .ssl = std::move(ssl)};
+  const ListenOptions options{.address = std::move(address),
+                              .max_message_bytes = max_message_bytes,
+                              .ssl = std::move(ssl),
+                              .max_connections = max_connections};
   return Unwrap(WithoutGil([&] { return server.StartGrpc(options); }));
 }
 
@@ -232,7 +234,7 @@ void BindServer(py::module_& m) {
       .def("wait_ready", Guarded(&WaitReady), py::arg("name"), py::arg("version"),
            py::arg("timeout"))
       .def("start_grpc", Guarded(&StartGrpc), py::arg("address"), py::kw_only(),
-           py::arg("max_message_bytes"), py::arg("ssl"))
+           py::arg("max_message_bytes"), py::arg("ssl"), py::arg("max_connections"))
       .def("start_rest", Guarded(&StartRest), py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"), py::arg("max_connections"),
            py::arg("http_status_codes"))

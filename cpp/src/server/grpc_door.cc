@@ -12,6 +12,7 @@
 #include "wire/grpc_bytes.h"
 #include "wire/grpc_credentials.h"
 #include "wire/grpc_limits.h"
+#include "wire/grpc_listener.h"
 #include "wire/predict_message.h"
 
 namespace pipeserve {
@@ -94,11 +95,6 @@ Result<std::string> CheckAddress(const std::string& address) {
   return address;
 }
 
-std::string BoundAddress(const std::string& address, int port) {
-  if (IsUnixAddress(address)) return address;
-  return StrCat(address.substr(0, address.rfind(':')), ":", port);
-}
-
 }  // namespace
 
 class GrpcDoor::Impl {
@@ -109,34 +105,34 @@ class GrpcDoor::Impl {
     PIPESERVE_ASSIGN_OR_RETURN(const std::string address, CheckAddress(options.address));
     PIPESERVE_ASSIGN_OR_RETURN(auto credentials, MakeServerCredentials(options.ssl));
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     LimitConnections(&builder);
     LimitIdleConnections(&builder);
     builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
     builder.SetMaxSendMessageSize(static_cast<int>(options.max_message_bytes));
-    builder.AddListeningPort(address, credentials, &port);
     builder.RegisterService(&service_);
-    server_ = builder.BuildAndStart();
+    auto listener = GrpcListener::Bind(address, credentials, options.max_connections, &builder);
+    if (listener.ok()) server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
       return Unavailable(
           StrCat("Serving Error: Serving gRPC server start failed, create server failed, address ",
                  options.address));
     }
-    address_ = BoundAddress(address, port);
+    listener_ = *std::move(listener);
+    listener_->Start();
     return OkStatus();
   }
 
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return listener_->address(); }
 
   void Close() {
+    if (listener_ != nullptr) listener_->Stop();
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kGrpcCloseLimit);
   }
 
  private:
   PredictService service_;
-  std::string address_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<GrpcListener> listener_;  // Of the server.
 };
 
 Result<std::unique_ptr<GrpcDoor>> GrpcDoor::Open(const ListenOptions& options,

@@ -71,7 +71,11 @@ def counters() -> dict[str, int]:
 
 @stop_on_exception
 def start_grpc_server(
-    address: str, max_msg_mb_size: int = 100, ssl_config: SSLConfig | None = None
+    address: str,
+    max_msg_mb_size: int = 100,
+    ssl_config: SSLConfig | None = None,
+    *,
+    max_connections: int = 1000,
 ) -> None:
     """Opens the gRPC door. Prints where it listens; servables may be started before or after.
 
@@ -81,6 +85,7 @@ def start_grpc_server(
         address: ``ip:port``, where port 0 picks a free one, or ``unix:<path>``.
         max_msg_mb_size: Limit of a message in either direction, 1 to 512, in MB of 2**20 bytes.
         ssl_config: Files for TLS; None is none.
+        max_connections: That may be open at once, 1 and up; one more is closed as it comes.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, an address that is none,
@@ -93,7 +98,10 @@ def start_grpc_server(
     if prefix == "unix" and path:
         address = f"unix:{os.path.abspath(path)}"
     bound = STATE.server.start_grpc(
-        address, max_message_bytes=_message_bytes(max_msg_mb_size), ssl=ssl_options(ssl_config)
+        address,
+        max_message_bytes=_message_bytes(max_msg_mb_size),
+        ssl=ssl_options(ssl_config),
+        max_connections=_checks.check_int("max_connections", max_connections, 1, 1_000_000),
     )
     print(f"Serving: Serving gRPC server start success, listening on {bound}", flush=True)
 
