@@ -287,6 +287,7 @@ class Server:
         *,
         max_message_bytes: typing.SupportsInt | typing.SupportsIndex,
         ssl: SslOptions | None,
+        max_connections: typing.SupportsInt | typing.SupportsIndex,
     ) -> str: ...
     def start_rest(
         self,

@@ -31,6 +31,16 @@ TlsFiles FilesOf(const ClientSslOptions& options) {
   return {options.certificate_file, options.private_key_file, options.custom_ca_file};
 }
 
+Status CheckComplete(const SslOptions& options) {
+  if (options.certificate_file.empty() || options.private_key_file.empty()) {
+    return InvalidArgument("a door that speaks TLS needs certificate_file and private_key_file");
+  }
+  if (options.verify_client && options.custom_ca_file.empty()) {
+    return InvalidArgument("a door that verifies clients needs custom_ca_file");
+  }
+  return OkStatus();
+}
+
 Status LoadTlsFiles(const TlsFiles& files, SSL_CTX* context) {
   if (files.certificate.empty() != files.private_key.empty()) {
     return InvalidArgument("The certificate and private_key should be passed at the same time");

@@ -20,6 +20,10 @@ struct TlsFiles {
 TlsFiles FilesOf(const SslOptions& options);
 TlsFiles FilesOf(const ClientSslOptions& options);
 
+// Whether a door has what it needs. Errors: kInvalidArgument (no certificate, or nothing to verify
+// clients by).
+Status CheckComplete(const SslOptions& options);
+
 // Gives them to a context. Errors: kInvalidArgument, naming the file that cannot be used, or that
 // key and certificate do not belong together.
 Status LoadTlsFiles(const TlsFiles& files, SSL_CTX* context);

@@ -17,6 +17,7 @@ constexpr std::chrono::seconds kLookEvery{1};
 }  // namespace
 
 Result<std::unique_ptr<HttpTls>> HttpTls::Create(const SslOptions& options, const Clock& clock) {
+  PIPESERVE_RETURN_IF_ERROR(CheckComplete(options));
   std::unique_ptr<HttpTls> tls(new HttpTls(options, clock));
   PIPESERVE_RETURN_IF_ERROR(tls->Load());
   return tls;

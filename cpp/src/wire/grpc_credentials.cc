@@ -22,6 +22,7 @@ std::shared_ptr<tls::CertificateProviderInterface> Watch(const TlsFiles& files) 
 Result<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
     const std::optional<SslOptions>& ssl) {
   if (!ssl.has_value()) return grpc::InsecureServerCredentials();
+  PIPESERVE_RETURN_IF_ERROR(CheckComplete(*ssl));
   const TlsFiles files = FilesOf(*ssl);
   PIPESERVE_RETURN_IF_ERROR(CheckTlsFiles(files));
   tls::TlsServerCredentialsOptions options(Watch(files));

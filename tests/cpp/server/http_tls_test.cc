@@ -57,6 +57,14 @@ TEST_F(HttpTlsTest, FilesThatDoNotFitChangeNothingUntilTheyDo) {
   EXPECT_NE(tls->Current(), before);
 }
 
+TEST_F(HttpTlsTest, DoorNeedsACertificateAndWhatItVerifiesBy) {
+  EXPECT_ERROR(HttpTls::Create({}), kInvalidArgument, "needs certificate_file");
+  EXPECT_ERROR(HttpTls::Create({.certificate_file = dir_.File("server.crt"),
+                                .private_key_file = dir_.File("server.key"),
+                                .verify_client = true}),
+               kInvalidArgument, "needs custom_ca_file");
+}
+
 TEST_F(HttpTlsTest, FilesThatAreGoneChangeNothing) {
   const auto tls = Create();
   const auto* before = tls->Current();
