@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/agent_token.h"
 #include "base/available_cores.h"
 #include "base/str_cat.h"
 
@@ -21,6 +22,10 @@ const char kAgentUsage[] =
 Runs one rank of a distributed servable until its server or its launcher is gone.
 
   --server ADDRESS     where the server waits for agents, "ip:port"
+  --token-file FILE    the token that the server wants (default: $PIPESERVE_AGENT_TOKEN)
+  --ssl-ca FILE        speak TLS, and verify the server by these authorities
+  --ssl-certificate FILE, --ssl-private-key FILE
+                       speak TLS, and show this certificate to the server
   --rank N             this agent's rank (default: $RANK_ID)
   --rank-size N        ranks of the servable (default: 1)
   --device KIND        cpu, ascend, or auto (default: ascend where its runtime is found)
@@ -53,6 +58,10 @@ namespace {
 
 enum Flag : int {
   kServer = 256,
+  kTokenFile,
+  kSslCa,
+  kSslCertificate,
+  kSslPrivateKey,
   kRank,
   kRankSize,
   kDevice,
@@ -78,6 +87,10 @@ enum Flag : int {
 
 constexpr option kOptions[] = {
     {"server", required_argument, nullptr, kServer},
+    {"token-file", required_argument, nullptr, kTokenFile},
+    {"ssl-ca", required_argument, nullptr, kSslCa},
+    {"ssl-certificate", required_argument, nullptr, kSslCertificate},
+    {"ssl-private-key", required_argument, nullptr, kSslPrivateKey},
     {"rank", required_argument, nullptr, kRank},
     {"rank-size", required_argument, nullptr, kRankSize},
     {"device", required_argument, nullptr, kDevice},
@@ -150,10 +163,34 @@ Status ParseName(const char* flag, const std::string& text, Result<T> (*parse)(s
   return OkStatus();
 }
 
+Status ParseTokenFile(const std::string& file, std::string* token) {
+  Result<std::string> read = ReadTokenFile(file);
+  if (!read.ok()) return read.status().WithContext("--token-file");
+  *token = *std::move(read);
+  return OkStatus();
+}
+
+// Any of its flags asks for TLS.
+ClientSslOptions& Tls(AgentFlags* flags) {
+  std::optional<ClientSslOptions>& ssl = flags->credentials.ssl;
+  return ssl.has_value() ? *ssl : ssl.emplace();
+}
+
 Status ApplyFlag(int flag, const std::string& value, AgentFlags* flags) {
   switch (flag) {
     case kServer:
       flags->server = value;
+      return OkStatus();
+    case kTokenFile:
+      return ParseTokenFile(value, &flags->credentials.token);
+    case kSslCa:
+      Tls(flags).custom_ca_file = value;
+      return OkStatus();
+    case kSslCertificate:
+      Tls(flags).certificate_file = value;
+      return OkStatus();
+    case kSslPrivateKey:
+      Tls(flags).private_key_file = value;
       return OkStatus();
     case kRank:
       return ParseNumber("--rank", value, 0, &flags->rank);
@@ -214,6 +251,10 @@ Status CheckComplete(const AgentFlags& flags) {
   if (flags.server.empty()) return InvalidArgument("--server is missing");
   if (flags.rank < 0) return InvalidArgument("--rank is missing");
   if (flags.models.empty()) return InvalidArgument("--model is missing");
+  const std::optional<ClientSslOptions>& ssl = flags.credentials.ssl;
+  if (ssl.has_value() && ssl->certificate_file.empty() != ssl->private_key_file.empty()) {
+    return InvalidArgument("--ssl-certificate and --ssl-private-key go together");
+  }
   if (flags.rank >= flags.rank_size) {
     return InvalidArgument(
         StrCat("--rank ", flags.rank, " is not below --rank-size ", flags.rank_size));
@@ -225,6 +266,7 @@ Status CheckComplete(const AgentFlags& flags) {
 
 Result<AgentFlags> ParseAgentFlags(int argc, char** argv) {
   AgentFlags flags;
+  if (const char* token = std::getenv(kTokenVariable)) flags.credentials.token = token;
   PIPESERVE_RETURN_IF_ERROR(ParseEnvironment("RANK_ID", &flags.rank));
   PIPESERVE_RETURN_IF_ERROR(ParseEnvironment("DEVICE_ID", &flags.device_id));
   opterr = 0;

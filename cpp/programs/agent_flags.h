@@ -7,6 +7,7 @@
 #include "executor/device_choice.h"
 #include "executor/join_collectives.h"
 #include "graph/model_file.h"
+#include "pipeserve/agent.h"
 #include "pipeserve/status.h"
 
 namespace pipeserve {
@@ -15,6 +16,7 @@ struct AgentFlags {
   bool help = false;
   bool version = false;
   std::string server;
+  AgentCredentials credentials;
   int rank = -1;
   int rank_size = 1;
   DeviceKind device = DeviceKind::kAuto;

@@ -172,7 +172,7 @@ void WatchForEnd(int signal_fd, int launcher_fd, int done_fd, int heartbeat_ms,
 Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line, int* exit_code) {
   PIPESERVE_ASSIGN_OR_RETURN(const std::unique_ptr<RankExecutor> executor, LoadExecutor(flags));
   PIPESERVE_ASSIGN_OR_RETURN(const SocketListener listener, SocketListener::Open(flags.listen));
-  const auto join_peers = [&](uint64_t epoch, std::span<const std::string> peers,
+  const auto join_peers = [&](const GroupEpoch& epoch, std::span<const std::string> peers,
                               const WaitLimit& limit,
                               const AnnounceCommunicator& announce) -> Status {
     executor->LeaveGroup();  // Closes the connections of the epoch before.
@@ -191,6 +191,7 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line, in
     on_stuck = [&](const Status& reason) { EndLost(flags.rank, reason); };
   }
   AgentSession session({.server = flags.server,
+                        .credentials = flags.credentials,
                         .rank = flags.rank,
                         .peer_address = listener.address(),
                         .executor = executor.get(),
@@ -208,6 +209,8 @@ Status Serve(const AgentFlags& flags, int signal_fd, StatusLine* status_line, in
   });
   const Status status = session.Run();
   if (status.code() == StatusCode::kUnavailable) *exit_code = kExitNoServer;
+  // Another start would be refused, too.
+  if (status.code() == StatusCode::kUnauthenticated) *exit_code = kExitUsage;
   eventfd_write(done_fd, 1);
   watcher.join();
   ::close(done_fd);

@@ -18,6 +18,7 @@ from pipeserve_native._errors import (
     InvalidArgumentError,
     NotFoundError,
     ResourceExhaustedError,
+    UnauthenticatedError,
     UnavailableError,
     UnimplementedError,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Model",
     "NotFoundError",
     "ResourceExhaustedError",
+    "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
     "__version__",

@@ -35,7 +35,7 @@ _EXIT_USAGE = 2
 _EXIT_NO_SERVER = 4
 _FINAL_EXITS = {
     _EXIT_DONE: "it was told to end",
-    _EXIT_USAGE: "it was started wrongly",
+    _EXIT_USAGE: "it was started wrongly, or without the server's token",
     _EXIT_NO_SERVER: "there is no server any more",
 }
 
@@ -63,7 +63,12 @@ class _Process:
     """One agent process, and the pipes to it."""
 
     def __init__(
-        self, command: Sequence[str], key: bytes | None, heartbeat: float, new_session: bool
+        self,
+        command: Sequence[str],
+        key: bytes | None,
+        heartbeat: float,
+        environment: Mapping[str, str],
+        new_session: bool,
     ) -> None:
         with contextlib.ExitStack() as child_ends:
             launcher_read, self._launcher_write = os.pipe()
@@ -81,6 +86,7 @@ class _Process:
                 [*command, *flags, "--heartbeat-ms", str(round(heartbeat * 1000))],
                 pass_fds=list(passed.values()),
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **environment},
                 start_new_session=new_session,
             )
         os.set_blocking(self.status_fd, False)
@@ -174,6 +180,7 @@ class Agents:
         key: Key of encrypted model files, handed over through a pipe.
         supervision: What happens when an agent ends.
         files: What agents read; removed at the end.
+        environment: Variables that agents have besides those of this process.
         new_session: A Ctrl-C at the terminal is no signal to them.
     """
 
@@ -184,8 +191,10 @@ class Agents:
         supervision: Supervision,
         files: Sequence[str] = (),
         *,
+        environment: Mapping[str, str] | None = None,
         new_session: bool = False,
     ) -> None:
+        self._environment = environment or {}
         self._files = list(files)
         self._key = key
         self._new_session = new_session
@@ -241,7 +250,11 @@ class Agents:
 
     def _spawn(self, seat: _Seat) -> None:
         seat.process = _Process(
-            seat.command, self._key, self._supervision.heartbeat, self._new_session
+            seat.command,
+            self._key,
+            self._supervision.heartbeat,
+            self._environment,
+            self._new_session,
         )
 
     def watch(self, *, keep_process: bool) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeserve_native import __version__, _checks, _demo, _model_folders, server
 from pipeserve_native._registry import DistributedDeclaration
-from pipeserve_native.client import Client
+from pipeserve_native.client import Client, SSLConfig
 from pipeserve_native.server import _config, distributed
 
 _SERVE_EXAMPLES = """  pipeserve serve thermometer
@@ -142,12 +142,28 @@ def _add_serve(commands: Any) -> None:
         help="a graph call is done when the last rank, or when all ranks have answered",
     )
     parser.add_argument(
+        "--max-connections",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="of one door, that may be open at once (default: %(default)s)",
+    )
+    parser.add_argument(
         "--http-status-codes", action="store_true", help="REST errors are not all 200"
     )
     tls = parser.add_argument_group("TLS, on both doors")
     tls.add_argument("--ssl-certificate", metavar="FILE")
     tls.add_argument("--ssl-private-key", metavar="FILE")
     tls.add_argument("--ssl-client-ca", metavar="FILE", help="clients must show a certificate")
+    agents = parser.add_argument_group("who may come to --distributed-address")
+    agents.add_argument("--agents-ssl-certificate", metavar="FILE")
+    agents.add_argument("--agents-ssl-private-key", metavar="FILE")
+    agents.add_argument("--agents-ssl-ca", metavar="FILE", help="agents must show a certificate")
+    agents.add_argument(
+        "--agent-token-file",
+        metavar="FILE",
+        help="agents must know what is in it (default: the environment's PIPESERVE_AGENT_TOKEN)",
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -168,26 +184,31 @@ def _add_heartbeat(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _ssl_config(args: argparse.Namespace) -> server.SSLConfig | None:
-    if (args.ssl_certificate is None) != (args.ssl_private_key is None):
-        raise _UsageError("--ssl-certificate and --ssl-private-key go together")
-    if args.ssl_certificate is None:
-        if args.ssl_client_ca is not None:
-            raise _UsageError("--ssl-client-ca goes with --ssl-certificate")
+def _ssl_config(args: argparse.Namespace, prefix: str, ca: str) -> server.SSLConfig | None:
+    """From the flags that begin with ``prefix``; ``ca`` is the one that has others verified."""
+    files = {flag: _value(args, flag) for flag in (f"{prefix}certificate", f"{prefix}private-key")}
+    authorities = _value(args, ca)
+    certificate, key = files.values()
+    if (certificate is None) != (key is None):
+        raise _UsageError(" and ".join(files) + " go together")
+    if certificate is None or key is None:
+        if authorities is not None:
+            raise _UsageError(f"{ca} goes with {prefix}certificate")
         return None
-    return server.SSLConfig(
-        args.ssl_certificate,
-        args.ssl_private_key,
-        args.ssl_client_ca,
-        args.ssl_client_ca is not None,
-    )
+    return server.SSLConfig(certificate, key, authorities, authorities is not None)
+
+
+def _value(args: argparse.Namespace, flag: str) -> str | None:
+    value: str | None = getattr(args, flag.removeprefix("--").replace("-", "_"))
+    return value
 
 
 def _serve(args: argparse.Namespace) -> None:
     parent, name = os.path.split(os.path.realpath(args.directory))
     if args.name not in (None, name):
         raise _UsageError(f"--name is {args.name}, but the directory is called {name}")
-    ssl_config = _ssl_config(args)
+    ssl_config = _ssl_config(args, "--ssl-", "--ssl-client-ca")
+    agents_ssl_config = _ssl_config(args, "--agents-ssl-", "--agents-ssl-ca")
     _config.check_config_file(parent, name)
     declaration = _config.load_config(parent, name).declaration
     server.configure(
@@ -217,6 +238,8 @@ def _serve(args: argparse.Namespace) -> None:
             max_inflight=args.max_inflight,
             workers=args.workers,
             worker_grace_in_seconds=args.worker_grace,
+            agents_ssl_config=agents_ssl_config,
+            agent_token_file=args.agent_token_file,
         )
     else:
         config = server.ServableStartConfig(
@@ -232,13 +255,16 @@ def _serve(args: argparse.Namespace) -> None:
         )
         server.start_servables(config)
     if args.grpc_address:
-        server.start_grpc_server(args.grpc_address, args.max_msg_mb, ssl_config)
+        server.start_grpc_server(
+            args.grpc_address, args.max_msg_mb, ssl_config, max_connections=args.max_connections
+        )
     if args.rest_address:
         server.start_restful_server(
             args.rest_address,
             args.max_msg_mb,
             ssl_config,
             http_status_codes=args.http_status_codes,
+            max_connections=args.max_connections,
         )
 
 
@@ -305,10 +331,22 @@ def _add_agent(commands: Any) -> None:
         default="root-info",
         help="what ranks on Ascend find each other by",
     )
+    door = parser.add_argument_group("to get in at the server")
+    door.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="the server's token (default: the environment's PIPESERVE_AGENT_TOKEN)",
+    )
+    door.add_argument("--ssl-ca", metavar="FILE", help="speak TLS, and verify the server by it")
+    door.add_argument("--ssl-certificate", metavar="FILE", help="speak TLS, and show it")
+    door.add_argument("--ssl-private-key", metavar="FILE")
     parser.set_defaults(run=_agent)
 
 
 def _agent(args: argparse.Namespace) -> None:
+    if (args.ssl_certificate is None) != (args.ssl_private_key is None):
+        raise _UsageError("--ssl-certificate and --ssl-private-key go together")
+    ssl_files = (args.ssl_certificate, args.ssl_private_key, args.ssl_ca)
     folders = _model_folders.device_folders(args.models)
     if not folders:
         raise _UsageError(f"there is no directory device<r> in {args.models}")
@@ -332,6 +370,8 @@ def _agent(args: argparse.Namespace) -> None:
         heartbeat_in_seconds=args.heartbeat,
         dead_after_in_seconds=args.dead_after,
         hccl=args.hccl,
+        ssl_config=SSLConfig(*ssl_files) if any(ssl_files) else None,
+        token_file=args.token_file,
     )
 
 

@@ -80,6 +80,12 @@ class UnavailableError(Error):
     code = 14
 
 
+class UnauthenticatedError(Error):
+    """The other side wants to know who asks, and was not told, or not the truth."""
+
+    code = 16
+
+
 _CLASSES: dict[int, type[Error]] = {
     cls.code: cls
     for cls in (
@@ -94,6 +100,7 @@ _CLASSES: dict[int, type[Error]] = {
         UnimplementedError,
         InternalError,
         UnavailableError,
+        UnauthenticatedError,
     )
 }
 

@@ -12,7 +12,7 @@ import socket
 import tempfile
 from dataclasses import dataclass
 
-from pipeserve_native import _checks, _core, _lifetime, _programs
+from pipeserve_native import _checks, _core, _lifetime, _programs, _token
 from pipeserve_native._agents import Agents, OnFailure, Supervision
 from pipeserve_native._errors import (
     DeadlineExceededError,
@@ -22,6 +22,7 @@ from pipeserve_native._errors import (
     NotFoundError,
     UnavailableError,
 )
+from pipeserve_native.client import SSLConfig
 
 _logger = logging.getLogger("pipeserve_native")
 
@@ -31,10 +32,37 @@ _PORTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """The server's, where agents come in."""
+
+    address: str
+    ssl: SSLConfig | None
+    token: str
+    token_file: str | None
+
+    def ssl_options(self) -> _core.ClientSslOptions | None:
+        """For the core."""
+        return None if self.ssl is None else self.ssl._options()
+
+    def flags(self) -> list[str]:
+        """Of an agent. A token of the environment is there by itself."""
+        flags = ["--server", self.address]
+        files = [("--token-file", self.token_file)]
+        if self.ssl is not None:
+            files.append(("--ssl-ca", self.ssl.custom_ca or ""))
+            files.append(("--ssl-certificate", self.ssl.certificate))
+            files.append(("--ssl-private-key", self.ssl.private_key))
+        for flag, file in files:
+            if file is not None:
+                flags += [flag, file and os.path.abspath(file)]
+        return flags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What ``startup_agents`` was asked for; the paths are resolved."""
 
-    distributed_address: str
+    door: Door
     model_files: list[list[str]]
     group_config_files: list[list[str]] | None
     agent_start_port: int
@@ -64,12 +92,16 @@ class _Place:
     device_ids: list[int]
 
 
-def _acquire_config(address: str) -> _core.AgentGroupConfig:
+def _acquire_config(door: Door) -> _core.AgentGroupConfig:
+    ssl = door.ssl_options()
     for attempt in range(_CONFIG_ATTEMPTS):  # In pieces, so that Ctrl-C is seen between them.
         with contextlib.suppress(UnavailableError, DeadlineExceededError):
-            return _core.acquire_agent_config(address, _CONFIG_ATTEMPT_SECONDS)
+            return _core.acquire_agent_config(
+                door.address, _CONFIG_ATTEMPT_SECONDS, token=door.token, ssl=ssl
+            )
         if attempt == 0:
-            _logger.warning("no server at %s yet, waiting for it", address)
+            what = "server" if ssl is None else "server whose TLS fits"
+            _logger.warning("no %s at %s yet, waiting for it", what, door.address)
     raise UnavailableError("Failed to get Agents configs from Worker, worker is not available.")
 
 
@@ -171,7 +203,7 @@ def _commands(
     commands = {}
     program = _programs.path_of("pipeserve-agent")
     for index, rank in enumerate(place.ranks):
-        command = [program, "--server", request.distributed_address]
+        command = [program, *request.door.flags()]
         command += ["--rank", str(rank), "--device-id", str(place.device_ids[index])]
         for file in request.model_files[index]:
             command += ["--model", file]
@@ -196,16 +228,16 @@ def _commands(
 
 def _describe(request: Request, place: _Place) -> str:
     return (
-        f"distributed worker_address: {request.distributed_address}, agent_ip: {place.ip}, "
+        f"distributed worker_address: {request.door.address}, agent_ip: {place.ip}, "
         f"agent_start_port: {request.agent_start_port}, device ids: {place.device_ids}, "
         f"rank ids: {place.ranks}, model files: {request.model_files}, "
         f"group config files: {request.group_config_files}"
     )
 
 
-def _report_failure(address: str, reason: str) -> None:
+def _report_failure(door: Door, reason: str) -> None:
     try:
-        _core.report_agents_failed(address, reason)
+        _core.report_agents_failed(door.address, reason, token=door.token, ssl=door.ssl_options())
     except Error as error:
         _logger.warning("the server was not told that its agents failed: %s", error)
 
@@ -216,14 +248,14 @@ def _supervision(request: Request) -> Supervision:
         max_restarts=request.max_restarts,
         heartbeat=request.heartbeat,
         dead_after=request.dead_after,
-        give_up=functools.partial(_report_failure, request.distributed_address),
+        give_up=functools.partial(_report_failure, request.door),
     )
 
 
 def startup_agents(request: Request) -> None:
     """See ``server.distributed.startup_agents``; the arguments are checked for type."""
     _lifetime.start_housekeeping()
-    config = _acquire_config(request.distributed_address)
+    config = _acquire_config(request.door)
     place = _find_place(request, config)
     _check_files(request, place)
     rank_table = None
@@ -243,7 +275,7 @@ def startup_agents(request: Request) -> None:
         interrupted = not isinstance(error, Exception)
         reason = "Fail to start agents because of Ctrl+C" if interrupted else str(error)
         _lifetime.announce(f"Failed to start agents, {_describe(request, place)}, {reason}")
-        _report_failure(request.distributed_address, reason)
+        _report_failure(request.door, reason)
         raise
     message = f"Success to start agents, {_describe(request, place)}"
     _logger.info("%s", message)
@@ -256,7 +288,13 @@ def start_own_agent(request: Request, device_id: int) -> Agents:
     """Starts the agent of a group of one rank, which lives as long as whoever has the result."""
     commands = _commands(request, _Place("127.0.0.1", [0], [device_id]), rank_size=1)
     # At a Ctrl-C the server first finishes what runs there.
-    agents = Agents(commands, request.key, _supervision(request), new_session=True)
+    agents = Agents(
+        commands,
+        request.key,
+        _supervision(request),
+        environment={_token.VARIABLE: request.door.token},
+        new_session=True,
+    )
     try:
         agents.start()
     except BaseException:

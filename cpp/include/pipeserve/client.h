@@ -9,15 +9,10 @@
 #include <string>
 
 #include "pipeserve/instance.h"
+#include "pipeserve/ssl_options.h"
 #include "pipeserve/status.h"
 
 namespace [[gnu::visibility("default")]] pipeserve {
-
-struct ClientSslOptions {
-  std::string certificate_file = {};  // With private_key_file, or neither.
-  std::string private_key_file = {};
-  std::string custom_ca_file = {};
-};
 
 struct ClientOptions {
   std::string address = {};  // "host:port" or "unix:<path>".

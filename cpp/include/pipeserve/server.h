@@ -16,21 +16,16 @@
 #include "pipeserve/pending_call.h"
 #include "pipeserve/resident_tensor.h"
 #include "pipeserve/servable.h"
+#include "pipeserve/ssl_options.h"
 #include "pipeserve/status.h"
 
 namespace [[gnu::visibility("default")]] pipeserve {
-
-struct SslOptions {
-  std::string certificate_file = {};  // PEM chain of the server.
-  std::string private_key_file = {};
-  std::string custom_ca_file = {};  // Verifies clients; used only with verify_client.
-  bool verify_client = false;
-};
 
 struct ListenOptions {
   std::string address = {};  // "ip:port"; for gRPC also "unix:<path>". Port 0 picks a free one.
   size_t max_message_bytes = size_t{100} << 20;
   std::optional<SslOptions> ssl = {};
+  int max_connections = 1000;      // At once; one more is closed as it comes.
   bool http_status_codes = false;  // REST only: real status codes instead of 200 always.
 };
 
@@ -54,6 +49,9 @@ struct DistributedServableOptions {
   int stage_size = 1;
   std::string rank_table_file = {};  // Empty: one rank, on this host.
   std::string address = {};          // Where agents register: "ip:port"; port 0 picks a free one.
+  // Without one of the two whoever reaches the address can register.
+  std::optional<SslOptions> agents_ssl = {};
+  std::string agent_token = {};  // Agents and launchers have to show it; empty: none is asked for.
   std::chrono::milliseconds call_timeout{10'000};  // For one graph call on all ranks.
   // An agent that gives no sign of life for `dead_after`, and is asked for one every `heartbeat`,
   // is lost; so is one whose connection breaks.

@@ -2,7 +2,9 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include "agent/agent_token.h"
 #include "wire/agent_messages.h"
+#include "wire/grpc_credentials.h"
 
 namespace pipeserve {
 namespace {
@@ -16,7 +18,11 @@ constexpr int kKeepaliveTimeoutMs = 10'000;
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakeAgentChannel(const std::string& address) {
+Result<std::shared_ptr<grpc::Channel>> MakeAgentChannel(const std::string& address,
+                                                        const AgentCredentials& credentials) {
+  PIPESERVE_RETURN_IF_ERROR(CheckTokenText(credentials.token));
+  PIPESERVE_ASSIGN_OR_RETURN(const auto channel_credentials,
+                             MakeChannelCredentials(credentials.ssl));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxAgentMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxAgentMessageBytes);
@@ -29,7 +35,7 @@ std::shared_ptr<grpc::Channel> MakeAgentChannel(const std::string& address) {
   // Agents speak to their server directly, whatever proxy the environment names.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, channel_credentials, arguments);
 }
 
 }  // namespace pipeserve

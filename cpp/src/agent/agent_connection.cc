@@ -3,6 +3,7 @@
 #include <thread>
 #include <utility>
 
+#include "agent/agent_token.h"
 #include "base/str_cat.h"
 #include "pipeserve/log.h"
 #include "wire/agent_messages.h"
@@ -18,6 +19,11 @@ bool LeavesPeersWaiting(StatusCode code) {
 }
 
 }  // namespace
+
+std::unique_ptr<AgentConnection::Stream> AgentConnection::Open(proto::AgentHub::Stub& stub) {
+  AddToken(options_.credentials.token, &context_);
+  return stub.Connect(&context_);
+}
 
 Status AgentConnection::Serve(const std::string& token, const std::function<void()>& on_accepted) {
   proto::AgentMessage hello;
@@ -150,10 +156,10 @@ void AgentConnection::Join(const proto::FormGroup& group) {
   const WaitLimit limit(Deadline::After(options_.join_timeout), &epoch_over_);
   const Timer::Entry watch = WatchUntil(Deadline(limit.deadline.time() + options_.stuck_limit),
                                         "joining the other ranks has not ended at its limit");
-  const Status shares_memory =
-      group.shared_memory() ? AcceptMemory(group.epoch(), limit) : OkStatus();
+  const GroupEpoch epoch(group.epoch(), group.secret());
+  const Status shares_memory = group.shared_memory() ? AcceptMemory(epoch, limit) : OkStatus();
   const Status joined = options_.join_peers(
-      group.epoch(), peers, limit,
+      epoch, peers, limit,
       [this](std::shared_ptr<Communicator> made) { SetCommunicator(std::move(made)); });
   proto::AgentMessage answer;
   if (joined.ok()) {
@@ -169,7 +175,7 @@ void AgentConnection::Join(const proto::FormGroup& group) {
   if (!joined.ok()) SayGoodbyeIfLost();
 }
 
-Status AgentConnection::AcceptMemory(uint64_t epoch, const WaitLimit& limit) {
+Status AgentConnection::AcceptMemory(const GroupEpoch& epoch, const WaitLimit& limit) {
   if (listener_ == nullptr) return FailedPrecondition("the agent takes no shared memory");
   PIPESERVE_ASSIGN_OR_RETURN(calls_, ShmCalls::Accept(*listener_, epoch, limit));
   MutexLock lock(mutex_);

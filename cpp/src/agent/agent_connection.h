@@ -31,7 +31,7 @@ class AgentConnection {
   // `listener` may be null: no shared memory is taken. All outlive this.
   AgentConnection(const AgentSessionOptions& options, const UnixListener* listener,
                   proto::AgentHub::Stub& stub, Timer& timer)
-      : options_(options), listener_(listener), timer_(timer), stream_(stub.Connect(&context_)) {
+      : options_(options), listener_(listener), timer_(timer), stream_(Open(stub)) {
     if (options_.pipeline != nullptr) answers_ = std::make_unique<AnswerThread>();
   }
 
@@ -65,6 +65,7 @@ class AgentConnection {
     std::string goodbye;
   };
 
+  std::unique_ptr<Stream> Open(proto::AgentHub::Stub& stub);
   void Read(const std::function<void()>& on_accepted);
   bool Push(Item* item);
   // The working thread may sleep at the doorbell of the shared memory.
@@ -87,7 +88,7 @@ class AgentConnection {
   void WriteGoodbye(const std::string& reason);
   // After a failure has been told. Other calls are answered before the goodbye.
   void SayGoodbyeIfLost();
-  Status AcceptMemory(uint64_t epoch, const WaitLimit& limit) EXCLUDES(mutex_);
+  Status AcceptMemory(const GroupEpoch& epoch, const WaitLimit& limit) EXCLUDES(mutex_);
   // Calls run without a deadline: a rank that gave up by its own clock would leave its peers
   // waiting. Only the server ends a call early, by ending the epoch on all ranks.
   void RunPosted(ShmCalls::Call posted);

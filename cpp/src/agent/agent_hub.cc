@@ -2,13 +2,20 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "agent.grpc.pb.h"
 #include "agent/agent_stream.h"
+#include "agent/agent_token.h"
 #include "agent/group_keeper.h"
 #include "base/str_cat.h"
+#include "pipeserve/log.h"
 #include "wire/agent_messages.h"
+#include "wire/grpc_credentials.h"
+#include "wire/grpc_limits.h"
+#include "wire/grpc_listener.h"
 #include "wire/grpc_status.h"
 
 namespace pipeserve {
@@ -18,10 +25,26 @@ namespace {
 constexpr auto kExitTime = std::chrono::seconds(2);
 // Agents that ask more often for a sign of life are taken for a flood.
 constexpr int kMinProbeIntervalMs = 500;
+// Open at once, or four for each rank, which has one, if that is more.
+constexpr int kMinConnections = 1000;
 
 using HubBase = proto::AgentHub::WithRawCallbackMethod_Connect<
     proto::AgentHub::WithCallbackMethod_Register<proto::AgentHub::WithCallbackMethod_ReportFailure<
         proto::AgentHub::WithCallbackMethod_AcquireConfig<proto::AgentHub::Service>>>>;
+
+// A stream that ends before it begins. Its own owner.
+class Refusal final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  explicit Refusal(const Status& reason) { Finish(ToGrpcStatus(reason)); }
+
+ private:
+  void OnDone() override { delete this; }
+};
+
+bool IsLoopback(std::string_view address) {
+  return address.starts_with("127.") || address.starts_with("[::1]") ||
+         address.starts_with("localhost:");
+}
 
 class HubService final : public HubBase {
  public:
@@ -31,6 +54,7 @@ class HubService final : public HubBase {
   grpc::ServerUnaryReactor* AcquireConfig(grpc::CallbackServerContext* context,
                                           const proto::AcquireConfigRequest* /*request*/,
                                           proto::AcquireConfigReply* reply) override {
+    if (const Status status = Admit(*context); !status.ok()) return Answer(context, status);
     reply->set_servable_name(options_.servable_name);
     reply->set_rank_size(static_cast<int>(options_.rank_table.ranks.size()));
     reply->set_stage_size(options_.stage_size);
@@ -46,6 +70,7 @@ class HubService final : public HubBase {
   grpc::ServerUnaryReactor* ReportFailure(grpc::CallbackServerContext* context,
                                           const proto::ReportFailureRequest* request,
                                           proto::ReportFailureReply* /*reply*/) override {
+    if (const Status status = Admit(*context); !status.ok()) return Answer(context, status);
     keeper_->ReportFailure(request->reason());
     return Answer(context, OkStatus());
   }
@@ -53,17 +78,23 @@ class HubService final : public HubBase {
   grpc::ServerUnaryReactor* Register(grpc::CallbackServerContext* context,
                                      const proto::RegisterRequest* request,
                                      proto::RegisterReply* reply) override {
+    if (const Status status = Admit(*context); !status.ok()) return Answer(context, status);
     return Answer(context, Register(*request, reply));
   }
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Connect(
       grpc::CallbackServerContext* context) override {
+    if (const Status status = Admit(*context); !status.ok()) return new Refusal(status);
     const auto stream = std::make_shared<AgentStream>(keeper_, context);
     stream->Start();
     return stream.get();  // Keeps itself until OnDone().
   }
 
  private:
+  Status Admit(const grpc::CallbackServerContext& context) const {
+    return CheckToken(options_.token, context);
+  }
+
   static grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                           const Status& status) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -105,44 +136,59 @@ class AgentHub::Impl {
   ~Impl() { Stop(); }
 
   Status Listen(const AgentHubOptions& options) {
+    PIPESERVE_RETURN_IF_ERROR(CheckTokenText(options.token));
+    PIPESERVE_ASSIGN_OR_RETURN(const auto credentials, MakeServerCredentials(options.ssl));
     const std::string& address = options.address;
     const auto heartbeat = static_cast<int>(options.heartbeat.count());
     const auto dead_after = static_cast<int>(options.dead_after.count());
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&service_);
     builder.SetMaxReceiveMessageSize(kMaxAgentMessageBytes);
     builder.SetMaxSendMessageSize(kMaxAgentMessageBytes);
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    LimitConnections(&builder);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, heartbeat);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, dead_after - heartbeat);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                                kMinProbeIntervalMs);
-    server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port == 0) {
-      return Unavailable(
-          StrCat("agents cannot register at ", address, ": the port cannot be bound"));
+    const int connections =
+        std::max(kMinConnections, 4 * static_cast<int>(options.rank_table.ranks.size()));
+    auto listener = GrpcListener::Bind(address, credentials, connections, &builder);
+    if (listener.ok()) server_ = builder.BuildAndStart();
+    if (server_ == nullptr) {
+      return Unavailable(StrCat("agents cannot register at ", address,
+                                ": the port cannot be bound: ", listener.status().message()));
     }
-    const size_t colon = address.rfind(':');
-    address_ = colon == std::string::npos ? address : StrCat(address.substr(0, colon), ":", port);
+    listener_ = *std::move(listener);
+    WarnIfOpen(options);
+    listener_->Start();
     return OkStatus();
   }
 
   void Stop() {
     keeper_->Stop("the servable has stopped");
+    if (listener_ != nullptr) listener_->Stop();
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kExitTime);
   }
 
+  void WarnIfOpen(const AgentHubOptions& options) const {
+    const bool knows_agents =
+        !options.token.empty() || (options.ssl.has_value() && options.ssl->verify_client);
+    if (knows_agents || IsLoopback(address())) return;
+    Log(LogLevel::kWarning, "whoever reaches the agents' address can register as an agent",
+        {{"servable", options.servable_name},
+         {"address", address()},
+         {"wanted", "a token, or certificates of the agents"}});
+  }
+
   GroupKeeper& keeper() { return *keeper_; }
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return listener_->address(); }
 
  private:
   const std::shared_ptr<GroupKeeper> keeper_;
   HubService service_;
-  std::string address_;
-  std::unique_ptr<grpc::Server> server_;  // Last: its calls use what is above.
+  std::unique_ptr<grpc::Server> server_;  // Its calls use what is above.
+  std::unique_ptr<GrpcListener> listener_;
 };
 
 AgentHub::AgentHub(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ struct AgentHubOptions {
   bool with_batch_dim = false;
   std::vector<int> without_batch_dim_inputs;
   std::string address;  // "ip:port"; port 0 picks a free one.
+  std::optional<SslOptions> ssl = {};
+  std::string token = {};  // Agents and launchers have to show it; empty: none is asked for.
   std::chrono::milliseconds call_timeout{10'000};
   // A silent agent is asked for a sign of life this often, and lost when there is none for as long.
   std::chrono::milliseconds heartbeat{1'000};
@@ -34,7 +37,8 @@ struct AgentHubOptions {
 // Thread-safe.
 class AgentHub {
  public:
-  // Opens the door. Errors: kUnavailable (the port cannot be bound).
+  // Opens the door. Errors: kUnavailable (the port cannot be bound); kInvalidArgument (files or a
+  // token that cannot be used).
   static Result<std::unique_ptr<AgentHub>> Create(const AgentHubOptions& options);
   ~AgentHub();  // Stop().
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agent/lane.h"
+#include "executor/group_epoch.h"
 
 namespace pipeserve {
 
@@ -12,7 +13,7 @@ namespace pipeserve {
 class AgentLink : public Lane {
  public:
   // `shared_memory`: memory for the calls has been sent to the agent's lane address.
-  virtual void FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses,
+  virtual void FormGroup(const GroupEpoch& epoch, const std::vector<std::string>& peer_addresses,
                          bool shared_memory) = 0;
   // Tells the agent to end its process, then ends the connection.
   virtual void Exit(const std::string& reason) = 0;

@@ -9,6 +9,7 @@
 #include "agent.grpc.pb.h"
 #include "agent/agent_channel.h"
 #include "agent/agent_connection.h"
+#include "agent/agent_token.h"
 #include "agent/backoff.h"
 #include "base/mutex.h"
 #include "base/str_cat.h"
@@ -31,6 +32,7 @@ bool MayPass(StatusCode code) {
     case StatusCode::kAlreadyExists:
     case StatusCode::kFailedPrecondition:
     case StatusCode::kUnimplemented:
+    case StatusCode::kUnauthenticated:
       return false;
     default:
       return true;
@@ -52,9 +54,7 @@ std::unique_ptr<const UnixListener> OpenListener(const AgentSessionOptions& opti
 class AgentSession::Impl {
  public:
   explicit Impl(AgentSessionOptions options)
-      : options_(std::move(options)),
-        listener_(OpenListener(options_)),
-        stub_(proto::AgentHub::NewStub(MakeAgentChannel(options_.server))) {
+      : options_(std::move(options)), listener_(OpenListener(options_)) {
     std::random_device random;
     instance_ = (uint64_t{random()} << 32) | random();
   }
@@ -91,6 +91,9 @@ class AgentSession::Impl {
 
  private:
   Status Loop() {
+    PIPESERVE_ASSIGN_OR_RETURN(const auto channel,
+                               MakeAgentChannel(options_.server, options_.credentials));
+    stub_ = proto::AgentHub::NewStub(channel);
     Backoff backoff;
     Deadline give_up = Deadline::After(options_.server_limit);
     while (true) {
@@ -146,6 +149,7 @@ class AgentSession::Impl {
       SignatureToProto(options_.executor->signature(graph), request.add_graphs());
     }
     grpc::ClientContext context;
+    AddToken(options_.credentials.token, &context);
     context.set_deadline(std::chrono::system_clock::now() + kRegisterTime);
     proto::RegisterReply reply;
     PIPESERVE_RETURN_IF_ERROR(FromGrpcStatus(stub_->Register(&context, request, &reply)));
@@ -172,7 +176,7 @@ class AgentSession::Impl {
 
   const AgentSessionOptions options_;
   const std::unique_ptr<const UnixListener> listener_;
-  const std::unique_ptr<proto::AgentHub::Stub> stub_;
+  std::unique_ptr<proto::AgentHub::Stub> stub_;  // Of the thread of Run().
   Timer timer_;
   uint64_t instance_ = 0;
   bool announced_ = false;

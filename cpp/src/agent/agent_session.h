@@ -9,12 +9,15 @@
 
 #include "base/interrupt.h"
 #include "executor/call_pipeline.h"
+#include "executor/group_epoch.h"
 #include "executor/rank_executor.h"
+#include "pipeserve/agent.h"
 
 namespace pipeserve {
 
 struct AgentSessionOptions {
   std::string server;  // "ip:port" of the hub.
+  AgentCredentials credentials = {};
   int rank = 0;
   std::string peer_address;        // Where the other ranks reach this one.
   bool take_shared_memory = true;  // When the server is on this host.
@@ -25,8 +28,8 @@ struct AgentSessionOptions {
 
   // Connects the ranks of an epoch and gives the executor its communicator. Called on the thread
   // that runs the calls; interrupted when the epoch is over before that, as is what it announces.
-  std::function<Status(uint64_t epoch, std::span<const std::string> peers, const WaitLimit& limit,
-                       const AnnounceCommunicator& announce)>
+  std::function<Status(const GroupEpoch& epoch, std::span<const std::string> peers,
+                       const WaitLimit& limit, const AnnounceCommunicator& announce)>
       join_peers;
 
   // Asked after a call or a join has failed, on the thread that has told so: not OK once the
@@ -52,8 +55,8 @@ class AgentSession {
   // Serves until the server says exit or Stop() is called: success. Comes back by itself when the
   // connection was lost or a new group has to form.
   //
-  // Errors: what the server refused the agent with; kUnavailable (no server for server_limit); that
-  // of device_health.
+  // Errors: what the server refused the agent with; kUnavailable (no server for server_limit);
+  // kInvalidArgument (credentials that cannot be used); that of device_health.
   Status Run();
 
   // Says goodbye to the server and makes Run() return soon. From any thread; idempotent.

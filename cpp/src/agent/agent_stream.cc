@@ -70,10 +70,11 @@ void AgentStream::Send(const RankCall& call) {
   Queue(Encode(call));
 }
 
-void AgentStream::FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses,
+void AgentStream::FormGroup(const GroupEpoch& epoch, const std::vector<std::string>& peer_addresses,
                             bool shared_memory) {
   proto::ServerMessage message;
-  message.mutable_form_group()->set_epoch(epoch);
+  message.mutable_form_group()->set_epoch(epoch.number);
+  message.mutable_form_group()->set_secret(epoch.secret);
   message.mutable_form_group()->set_shared_memory(shared_memory);
   for (const std::string& peer : peer_addresses) {
     message.mutable_form_group()->add_peer_addresses(peer);

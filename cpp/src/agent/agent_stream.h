@@ -36,7 +36,7 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   void Wake() override { replies_.Wake(); }
   RankReply Take(uint64_t sequence) override { return replies_.Take(sequence); }
   void Drop(uint64_t sequence) override { replies_.Drop(sequence); }
-  void FormGroup(uint64_t epoch, const std::vector<std::string>& peer_addresses,
+  void FormGroup(const GroupEpoch& epoch, const std::vector<std::string>& peer_addresses,
                  bool shared_memory) override;
   void Exit(const std::string& reason) override;
   // Not what has been told to exit, which takes the time that the hub gives it.

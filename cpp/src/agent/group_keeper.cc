@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/shm_lane.h"
+#include "base/secret.h"
 #include "base/str_cat.h"
 #include "pipeserve/log.h"
 
@@ -120,7 +121,7 @@ Status GroupKeeper::Connect(int rank, const std::string& token, std::shared_ptr<
   MutexLock lock(mutex_);
   if (stopped_) return Unavailable(StrCat(servable_name_, " has stopped"));
   Seat& seat = seats_[static_cast<size_t>(rank)];
-  if (seat.link != nullptr || seat.token.empty() || seat.token != token) {
+  if (seat.link != nullptr || seat.token.empty() || !SameSecret(seat.token, token)) {
     return Unavailable(StrCat("rank ", rank, " has to register before it connects"));
   }
   PIPESERVE_RETURN_IF_ERROR(CheckFits(*seat.spec));
@@ -132,16 +133,20 @@ Status GroupKeeper::Connect(int rank, const std::string& token, std::shared_ptr<
 
 void GroupKeeper::FormGroup() {
   if (group_ == nullptr) MakeGroup();
+  Result<std::string> secret = NewSecret();
+  if (!secret.ok()) {
+    const uint64_t number = state_.epoch();
+    return EndEpoch(number, state_.EndEpoch(number), secret.status());
+  }
+  const GroupEpoch epoch(state_.epoch(), *std::move(secret));
   std::vector<std::string> peers;
   for (const Seat& seat : seats_) peers.push_back(seat.spec->peer_address);
-  OfferMemory();
-  for (const Seat& seat : seats_) {
-    seat.link->FormGroup(state_.epoch(), peers, seat.ring.has_value());
-  }
+  OfferMemory(epoch);
+  for (const Seat& seat : seats_) seat.link->FormGroup(epoch, peers, seat.ring.has_value());
 }
 
 // To every rank that can be reached without a network; the others get their calls over the stream.
-void GroupKeeper::OfferMemory() {
+void GroupKeeper::OfferMemory(const GroupEpoch& epoch) {
   for (Seat& seat : seats_) seat.ring.reset();
   space_.reset();
   no_memory_ = OkStatus();
@@ -153,15 +158,15 @@ void GroupKeeper::OfferMemory() {
   }
   space_ = *std::move(space);
   for (size_t rank = 0; rank < seats_.size(); ++rank) {
-    const Status status = OfferMemory(&seats_[rank]);
+    const Status status = OfferMemory(epoch, &seats_[rank]);
     if (!status.ok()) no_memory_ = status.WithContext(StrCat("rank ", rank));
   }
 }
 
-Status GroupKeeper::OfferMemory(Seat* seat) const {
+Status GroupKeeper::OfferMemory(const GroupEpoch& epoch, Seat* seat) const {
   if (seat->spec->lane_address.empty()) return Unavailable("the agent takes no shared memory");
   PIPESERVE_ASSIGN_OR_RETURN(ShmRingMemory ring, ShmRingMemory::Create());
-  PIPESERVE_RETURN_IF_ERROR(space_->Offer(seat->spec->lane_address, state_.epoch(), ring));
+  PIPESERVE_RETURN_IF_ERROR(space_->Offer(seat->spec->lane_address, epoch, ring));
   seat->ring = std::move(ring);
   return OkStatus();
 }

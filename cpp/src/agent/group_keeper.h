@@ -72,8 +72,8 @@ class GroupKeeper {
   AgentDevices ConnectedDevices() const REQUIRES(mutex_);
   void MakeGroup() REQUIRES(mutex_);
   void FormGroup() REQUIRES(mutex_);
-  void OfferMemory() REQUIRES(mutex_);
-  Status OfferMemory(Seat* seat) const REQUIRES(mutex_);
+  void OfferMemory(const GroupEpoch& epoch) REQUIRES(mutex_);
+  Status OfferMemory(const GroupEpoch& epoch, Seat* seat) const REQUIRES(mutex_);
   Status BeginEpoch() REQUIRES(mutex_);
   void EndEpoch(uint64_t epoch, const std::vector<int>& leaving, const Status& reason)
       REQUIRES(mutex_);

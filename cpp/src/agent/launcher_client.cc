@@ -2,6 +2,7 @@
 
 #include "agent.grpc.pb.h"
 #include "agent/agent_channel.h"
+#include "agent/agent_token.h"
 #include "base/str_cat.h"
 #include "pipeserve/agent.h"
 #include "wire/grpc_status.h"
@@ -32,22 +33,31 @@ AgentGroupConfig FromProto(const proto::AcquireConfigReply& reply) {
 }  // namespace
 
 Result<AgentGroupConfig> AcquireAgentConfig(const std::string& address,
-                                            std::chrono::milliseconds timeout) {
-  const auto stub = proto::AgentHub::NewStub(MakeAgentChannel(address));
+                                            std::chrono::milliseconds timeout,
+                                            const AgentCredentials& credentials) {
+  PIPESERVE_ASSIGN_OR_RETURN(const auto channel, MakeAgentChannel(address, credentials));
+  const auto stub = proto::AgentHub::NewStub(channel);
   grpc::ClientContext context;
+  AddToken(credentials.token, &context);
   context.set_wait_for_ready(true);  // The server may come up later than its agents.
   SetDeadline(context, timeout);
   proto::AcquireConfigReply reply;
   const Status status =
       FromGrpcStatus(stub->AcquireConfig(&context, proto::AcquireConfigRequest(), &reply));
   if (status.ok()) return FromProto(reply);
+  if (status.code() == StatusCode::kUnauthenticated) {
+    return status.WithContext(StrCat("the server at ", address, " refuses this launcher"));
+  }
   return status.WithContext(StrCat(
       "Failed to get Agents configs from Worker, worker is not available, address: ", address));
 }
 
-Status ReportAgentsFailed(const std::string& address, const std::string& reason) {
-  const auto stub = proto::AgentHub::NewStub(MakeAgentChannel(address));
+Status ReportAgentsFailed(const std::string& address, const std::string& reason,
+                          const AgentCredentials& credentials) {
+  PIPESERVE_ASSIGN_OR_RETURN(const auto channel, MakeAgentChannel(address, credentials));
+  const auto stub = proto::AgentHub::NewStub(channel);
   grpc::ClientContext context;
+  AddToken(credentials.token, &context);
   SetDeadline(context, kReportTime);
   proto::ReportFailureRequest request;
   request.set_reason(reason);

@@ -25,15 +25,17 @@ Result<Socket> AcceptOffer(const UnixListener& listener, const WaitLimit& limit)
 
 }  // namespace
 
-Result<std::shared_ptr<ShmCalls>> ShmCalls::Accept(const UnixListener& listener, uint64_t epoch,
+Result<std::shared_ptr<ShmCalls>> ShmCalls::Accept(const UnixListener& listener,
+                                                   const GroupEpoch& epoch,
                                                    const WaitLimit& limit) {
+  PIPESERVE_ASSIGN_OR_RETURN(const Proof wanted, ShmOffer::Prove(epoch));
   while (true) {
     PIPESERVE_ASSIGN_OR_RETURN(const Socket socket, AcceptOffer(listener, limit));
     ShmOffer offer;
     Result<std::vector<FileDescriptor>> descriptors =
         ReceiveMessage(socket, std::as_writable_bytes(std::span(&offer, 1)), 3, limit);
     PIPESERVE_RETURN_IF_ERROR(descriptors.status());
-    if (offer.epoch != epoch) continue;
+    if (offer.epoch != epoch.number || !SameProof(offer.proof, wanted)) continue;
     if (offer.ring_bytes != sizeof(ShmRing)) {
       return InvalidArgument(StrCat("the server's ring has ", offer.ring_bytes, " bytes, wanted ",
                                     sizeof(ShmRing), ": it is of another version"));

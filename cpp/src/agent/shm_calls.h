@@ -31,8 +31,8 @@ class ShmCalls : public std::enable_shared_from_this<ShmCalls> {
 
   // Takes what the server of `epoch` has sent to `listener`. Errors: kDeadlineExceeded, kAborted
   // (interrupted), kInvalidArgument (not an offer), kResourceExhausted (it cannot be mapped).
-  static Result<std::shared_ptr<ShmCalls>> Accept(const UnixListener& listener, uint64_t epoch,
-                                                  const WaitLimit& limit);
+  static Result<std::shared_ptr<ShmCalls>> Accept(const UnixListener& listener,
+                                                  const GroupEpoch& epoch, const WaitLimit& limit);
 
   // The call with that number, or nothing when it has not been posted; no call is 0. Errors:
   // kInvalidArgument (what is posted cannot be a call).

@@ -5,9 +5,13 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <span>
+#include <string_view>
 
 #include "agent/lane.h"
 #include "base/doorbell.h"
+#include "base/secret.h"
+#include "executor/group_epoch.h"
 
 namespace pipeserve {
 
@@ -67,6 +71,12 @@ struct ShmOffer {
   uint64_t ring_bytes = 0;
   uint64_t input_bytes = 0;
   uint64_t output_bytes = 0;
+  Proof proof{};  // That it comes from the server of the epoch.
+
+  static Result<Proof> Prove(const GroupEpoch& epoch) {
+    constexpr std::string_view kWhat = "shared memory";
+    return ProveSecret(epoch.secret, std::as_bytes(std::span(kWhat)));
+  }
 };
 
 }  // namespace pipeserve

@@ -68,13 +68,15 @@ Result<std::shared_ptr<ShmSpace>> ShmSpace::Create(const std::vector<GraphSignat
   return std::shared_ptr<ShmSpace>(new ShmSpace(std::move(input_heap), std::move(output_heap)));
 }
 
-Status ShmSpace::Offer(const std::string& address, uint64_t epoch,
+Status ShmSpace::Offer(const std::string& address, const GroupEpoch& epoch,
                        const ShmRingMemory& ring) const {
   PIPESERVE_ASSIGN_OR_RETURN(const Socket socket, DialUnix(address));
-  const ShmOffer offer{.epoch = epoch,
+  PIPESERVE_ASSIGN_OR_RETURN(const Proof proof, ShmOffer::Prove(epoch));
+  const ShmOffer offer{.epoch = epoch.number,
                        .ring_bytes = ring.memory().size(),
                        .input_bytes = inputs_->memory().size(),
-                       .output_bytes = outputs_->memory().size()};
+                       .output_bytes = outputs_->memory().size(),
+                       .proof = proof};
   const std::array<int, 3> descriptors = {ring.memory().fd(), inputs_->memory().fd(),
                                           outputs_->memory().fd()};
   // The message waits in the agent's socket until it looks.

@@ -9,6 +9,7 @@
 
 #include "agent/shm_heap.h"
 #include "agent/shm_ring.h"
+#include "executor/group_epoch.h"
 #include "graph/graph.h"
 
 namespace pipeserve {
@@ -36,7 +37,8 @@ class ShmSpace {
 
   // Hands the areas and a ring to the agent that listens at `address`, without waiting for it.
   // Errors: kUnavailable (no such listener: the agent is on another host), kPermissionDenied.
-  Status Offer(const std::string& address, uint64_t epoch, const ShmRingMemory& ring) const;
+  Status Offer(const std::string& address, const GroupEpoch& epoch,
+               const ShmRingMemory& ring) const;
 
   // Room in the inputs' area for a tensor of a request, which may wait long before its calls: only
   // while half of the area is left for inputs that calls take from elsewhere.

@@ -1,6 +1,8 @@
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "bindings/bind.h"
 #include "bindings/errors.h"
@@ -11,14 +13,19 @@
 namespace pipeserve::bindings {
 namespace {
 
-AgentGroupConfig AcquireConfig(const std::string& address, double timeout) {
+AgentGroupConfig AcquireConfig(const std::string& address, double timeout, std::string token,
+                               std::optional<ClientSslOptions> ssl) {
   EnterGrpc();
-  return Unwrap(WithoutGil([&] { return AcquireAgentConfig(address, ToMilliseconds(timeout)); }));
+  const AgentCredentials credentials{std::move(ssl), std::move(token)};
+  return Unwrap(WithoutGil(
+      [&] { return AcquireAgentConfig(address, ToMilliseconds(timeout), credentials); }));
 }
 
-void ReportFailure(const std::string& address, const std::string& reason) {
+void ReportFailure(const std::string& address, const std::string& reason, std::string token,
+                   std::optional<ClientSslOptions> ssl) {
   EnterGrpc();
-  Unwrap(WithoutGil([&] { return ReportAgentsFailed(address, reason); }));
+  const AgentCredentials credentials{std::move(ssl), std::move(token)};
+  Unwrap(WithoutGil([&] { return ReportAgentsFailed(address, reason, credentials); }));
 }
 
 }  // namespace
@@ -33,8 +40,10 @@ void BindAgent(py::module_& m) {
       .def_readonly("stage_size", &AgentGroupConfig::stage_size)
       .def_readonly("rank_table_json", &AgentGroupConfig::rank_table_json)
       .def_readonly("ranks", &AgentGroupConfig::ranks);
-  m.def("acquire_agent_config", &AcquireConfig, py::arg("address"), py::arg("timeout"));
-  m.def("report_agents_failed", &ReportFailure, py::arg("address"), py::arg("reason"));
+  m.def("acquire_agent_config", &AcquireConfig, py::arg("address"), py::arg("timeout"),
+        py::kw_only(), py::arg("token"), py::arg("ssl"));
+  m.def("report_agents_failed", &ReportFailure, py::arg("address"), py::arg("reason"),
+        py::kw_only(), py::arg("token"), py::arg("ssl"));
 }
 
 }  // namespace pipeserve::bindings

@@ -43,6 +43,7 @@ void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string
 
 std::string StartDistributed(Server& server, const ServableSpec& spec, int rank_size,
                              int stage_size, std::string rank_table_file, std::string address,
+                             std::optional<SslOptions> agents_ssl, std::string agent_token,
                              double call_timeout, double heartbeat, double dead_after,
                              double failover_timeout,
                              std::optional<std::function<void()>> on_agent_lost, LaneKind lane,
@@ -53,6 +54,8 @@ std::string StartDistributed(Server& server, const ServableSpec& spec, int rank_
       .stage_size = stage_size,
       .rank_table_file = std::move(rank_table_file),
       .address = std::move(address),
+      .agents_ssl = std::move(agents_ssl),
+      .agent_token = std::move(agent_token),
       .call_timeout = ToMilliseconds(call_timeout),
       .heartbeat = ToMilliseconds(heartbeat),
       .dead_after = ToMilliseconds(dead_after),
@@ -80,23 +83,23 @@ void WaitReady(Server& server, const std::string& name, uint64_t version,
   }
 }
 
-ListenOptions ToListenOptions(std::string address, size_t max_message_bytes,
-                              std::optional<SslOptions> ssl, bool http_status_codes) {
-  return {std::move(address), max_message_bytes, std::move(ssl), http_status_codes};
-}
-
 std::string StartGrpc(Server& server, std::string address, size_t max_message_bytes,
-                      std::optional<SslOptions> ssl) {
+                      std::optional<SslOptions> ssl, int max_connections) {
   EnterGrpc();
-  const auto options =
-      ToListenOptions(std::move(address), max_message_bytes, std::move(ssl), false);
+  const ListenOptions options{.address = std::move(address),
+                              .max_message_bytes = max_message_bytes,
+                              .ssl = std::move(ssl),
+                              .max_connections = max_connections};
   return Unwrap(WithoutGil([&] { return server.StartGrpc(options); }));
 }
 
 std::string StartRest(Server& server, std::string address, size_t max_message_bytes,
-                      std::optional<SslOptions> ssl, bool http_status_codes) {
-  const auto options =
-      ToListenOptions(std::move(address), max_message_bytes, std::move(ssl), http_status_codes);
+                      std::optional<SslOptions> ssl, int max_connections, bool http_status_codes) {
+  const ListenOptions options{.address = std::move(address),
+                              .max_message_bytes = max_message_bytes,
+                              .ssl = std::move(ssl),
+                              .max_connections = max_connections,
+                              .http_status_codes = http_status_codes};
   return Unwrap(WithoutGil([&] { return server.StartRest(options); }));
 }
 
@@ -167,15 +170,17 @@ void BindServer(py::module_& m) {
            py::arg("max_inflight"))
       .def("start_distributed", Guarded(&StartDistributed), py::arg("spec"), py::kw_only(),
            py::arg("rank_size"), py::arg("stage_size"), py::arg("rank_table_file"),
-           py::arg("address"), py::arg("call_timeout"), py::arg("heartbeat"), py::arg("dead_after"),
+           py::arg("address"), py::arg("agents_ssl"), py::arg("agent_token"),
+           py::arg("call_timeout"), py::arg("heartbeat"), py::arg("dead_after"),
            py::arg("failover_timeout"), py::arg("on_agent_lost"), py::arg("lane"),
            py::arg("wait_for_all"), py::arg("max_inflight"))
       .def("wait_ready", Guarded(&WaitReady), py::arg("name"), py::arg("version"),
            py::arg("timeout"))
       .def("start_grpc", Guarded(&StartGrpc), py::arg("address"), py::kw_only(),
-           py::arg("max_message_bytes"), py::arg("ssl"))
+           py::arg("max_message_bytes"), py::arg("ssl"), py::arg("max_connections"))
       .def("start_rest", Guarded(&StartRest), py::arg("address"), py::kw_only(),
-           py::arg("max_message_bytes"), py::arg("ssl"), py::arg("http_status_codes"))
+           py::arg("max_message_bytes"), py::arg("ssl"), py::arg("max_connections"),
+           py::arg("http_status_codes"))
       .def("infer", Guarded(&Infer), py::arg("servable"), py::arg("version"), py::arg("callable"),
            py::arg("args"))
       .def("stop", &Stop);

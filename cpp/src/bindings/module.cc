@@ -65,8 +65,8 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_used(),
   BindCallFuture(m);
   BindServer(m);
   BindWorkers(m);
-  BindAgent(m);
   BindClient(m);
+  BindAgent(m);
   BindGraphBuilder(m);
   BindModel(m);
   BindHousekeeper(m);

@@ -226,8 +226,9 @@ std::string HostOf(const std::string& address) {
 
 Result<std::shared_ptr<Communicator>> JoinCollectives(const SocketListener& listener, int rank,
                                                       std::span<const std::string> peers,
-                                                      uint64_t epoch, const WaitLimit& limit,
-                                                      Collectives wanted, ConnectGloo gloo) {
+                                                      const GroupEpoch& epoch,
+                                                      const WaitLimit& limit, Collectives wanted,
+                                                      ConnectGloo gloo) {
   PIPESERVE_ASSIGN_OR_RETURN(std::vector<Socket> mesh,
                              ConnectMesh(listener, rank, peers, epoch, limit));
   PIPESERVE_ASSIGN_OR_RETURN(const std::vector<Collectives> wishes,
@@ -238,7 +239,7 @@ Result<std::shared_ptr<Communicator>> JoinCollectives(const SocketListener& list
     return gloo(rank, HostOf(peers[rank]), std::move(mesh), limit);
   }
   if (choice.way == Collectives::kAuto) {
-    Negotiation negotiation(rank, epoch, mesh, limit);
+    Negotiation negotiation(rank, epoch.number, mesh, limit);
     PIPESERVE_ASSIGN_OR_RETURN(const Note verdict, negotiation.Run());
     std::optional<ShmSegment> segment = negotiation.Take();
     if (verdict.yes != 0) {

@@ -35,7 +35,8 @@ using ConnectGloo = Result<std::shared_ptr<Communicator>> (*)(int rank, const st
 // the message tells).
 Result<std::shared_ptr<Communicator>> JoinCollectives(const SocketListener& listener, int rank,
                                                       std::span<const std::string> peers,
-                                                      uint64_t epoch, const WaitLimit& limit,
+                                                      const GroupEpoch& epoch,
+                                                      const WaitLimit& limit,
                                                       Collectives wanted = Collectives::kAuto,
                                                       ConnectGloo gloo = nullptr);
 

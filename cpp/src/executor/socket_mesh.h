@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/socket.h"
+#include "executor/group_epoch.h"
 
 namespace pipeserve {
 
@@ -30,13 +31,14 @@ class SocketListener {
 
 // Connects `rank` with every other rank of `peers` (an address per rank) for `epoch`: it dials the
 // lower ranks and is dialled by the higher ones. The result is indexed by rank, its own socket
-// closed. Connections of strangers and of other epochs are refused and waited past. Every epoch is
-// tried at most once with a listener.
+// closed. Both ends of a connection prove to each other that they know the secret of the epoch,
+// which is not sent. Connections of strangers and of other epochs are refused and waited past.
+// Every epoch is tried at most once with a listener.
 //
 // Errors: kInvalidArgument, kUnavailable (nobody listens at a peer's address),
 // kDeadlineExceeded (names the ranks that did not come), kAborted (interrupted).
 Result<std::vector<Socket>> ConnectMesh(const SocketListener& listener, int rank,
-                                        std::span<const std::string> peers, uint64_t epoch,
+                                        std::span<const std::string> peers, const GroupEpoch& epoch,
                                         const WaitLimit& limit);
 
 }  // namespace pipeserve

@@ -50,6 +50,8 @@ Result<std::unique_ptr<AgentHub>> OpenHub(const ServableSpec& spec,
   hub.with_batch_dim = spec.with_batch_dim;
   hub.without_batch_dim_inputs = spec.without_batch_dim_inputs;
   hub.address = options.address;
+  hub.ssl = options.agents_ssl;
+  hub.token = options.agent_token;
   hub.call_timeout = options.call_timeout;
   hub.heartbeat = options.heartbeat;
   hub.dead_after = options.dead_after;

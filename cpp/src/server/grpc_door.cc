@@ -7,10 +7,12 @@
 #include <utility>
 
 #include "base/str_cat.h"
-#include "base/text_file.h"
 #include "ms_service.grpc.pb.h"
 #include "server/address.h"
 #include "wire/grpc_bytes.h"
+#include "wire/grpc_credentials.h"
+#include "wire/grpc_limits.h"
+#include "wire/grpc_listener.h"
 #include "wire/predict_message.h"
 
 namespace pipeserve {
@@ -86,30 +88,11 @@ class PredictService final
   Dispatcher& dispatcher_;
 };
 
-Result<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
-    const std::optional<SslOptions>& ssl) {
-  if (!ssl.has_value()) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions options;
-  PIPESERVE_ASSIGN_OR_RETURN(std::string key, ReadTextFile(ssl->private_key_file));
-  PIPESERVE_ASSIGN_OR_RETURN(std::string certificate, ReadTextFile(ssl->certificate_file));
-  options.pem_key_cert_pairs.push_back({std::move(key), std::move(certificate)});
-  if (ssl->verify_client) {
-    PIPESERVE_ASSIGN_OR_RETURN(options.pem_root_certs, ReadTextFile(ssl->custom_ca_file));
-    options.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
-  }
-  return grpc::SslServerCredentials(options);
-}
-
 // The address that gRPC is given, checked.
 Result<std::string> CheckAddress(const std::string& address) {
   if (IsUnixAddress(address)) return ResolveUnixAddress(address);
   PIPESERVE_RETURN_IF_ERROR(ParseHostPort(address, "Serving gRPC").status());
   return address;
-}
-
-std::string BoundAddress(const std::string& address, int port) {
-  if (IsUnixAddress(address)) return address;
-  return StrCat(address.substr(0, address.rfind(':')), ":", port);
 }
 
 }  // namespace
@@ -120,34 +103,36 @@ class GrpcDoor::Impl {
 
   Status Open(const ListenOptions& options) {
     PIPESERVE_ASSIGN_OR_RETURN(const std::string address, CheckAddress(options.address));
-    PIPESERVE_ASSIGN_OR_RETURN(auto credentials, MakeCredentials(options.ssl));
+    PIPESERVE_ASSIGN_OR_RETURN(auto credentials, MakeServerCredentials(options.ssl));
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    LimitConnections(&builder);
+    LimitIdleConnections(&builder);
     builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
     builder.SetMaxSendMessageSize(static_cast<int>(options.max_message_bytes));
-    builder.AddListeningPort(address, credentials, &port);
     builder.RegisterService(&service_);
-    server_ = builder.BuildAndStart();
+    auto listener = GrpcListener::Bind(address, credentials, options.max_connections, &builder);
+    if (listener.ok()) server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
       return Unavailable(
           StrCat("Serving Error: Serving gRPC server start failed, create server failed, address ",
                  options.address));
     }
-    address_ = BoundAddress(address, port);
+    listener_ = *std::move(listener);
+    listener_->Start();
     return OkStatus();
   }
 
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return listener_->address(); }
 
   void Close() {
+    if (listener_ != nullptr) listener_->Stop();
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kGrpcCloseLimit);
   }
 
  private:
   PredictService service_;
-  std::string address_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<GrpcListener> listener_;  // Of the server.
 };
 
 Result<std::unique_ptr<GrpcDoor>> GrpcDoor::Open(const ListenOptions& options,

@@ -1,7 +1,6 @@
 #include "server/http_door.h"
 
 #include <boost/asio.hpp>
-#include <boost/asio/ssl.hpp>
 #include <chrono>
 #include <future>
 #include <string>
@@ -14,43 +13,18 @@
 #include "pipeserve/log.h"
 #include "server/address.h"
 #include "server/http_session.h"
+#include "server/http_tls.h"
 
 namespace pipeserve {
 namespace {
 
 namespace asio = boost::asio;
-namespace ssl = asio::ssl;
 using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr int kThreads = 3;
 constexpr std::chrono::seconds kHttpCloseLimit{5};  // For clients that are slow to take an answer.
 constexpr std::chrono::milliseconds kAcceptPause{100};  // When there is no file descriptor left.
-
-Status LoadFailed(std::string_view what, const std::string& file) {
-  return InvalidArgument(StrCat("Serving Error: load ", what, " from ", file, " failed"));
-}
-
-Result<std::unique_ptr<ssl::context>> MakeTlsContext(const SslOptions& options) {
-  auto context = std::make_unique<ssl::context>(ssl::context::tls_server);
-  error_code error;
-  context->set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 |
-                       ssl::context::no_sslv3 | ssl::context::no_tlsv1);
-  if (options.verify_client) {
-    context->load_verify_file(options.custom_ca_file, error);
-    if (error) return LoadFailed("root certificate", options.custom_ca_file);
-    context->set_verify_mode(ssl::verify_peer | ssl::verify_fail_if_no_peer_cert);
-  }
-  // The key first: a certificate that does not fit is then told apart from a broken file.
-  context->use_private_key_file(options.private_key_file, ssl::context::pem, error);
-  if (error) return LoadFailed("private_key", options.private_key_file);
-  context->use_certificate_chain_file(options.certificate_file, error);
-  if (error) return LoadFailed("certificate_chain", options.certificate_file);
-  if (SSL_CTX_check_private_key(context->native_handle()) != 1) {
-    return InvalidArgument("Serving Error: private_key is not consistent with certificate");
-  }
-  return context;
-}
 
 // Errors: those of the operating system.
 error_code Listen(const HostPort& where, asio::io_context* io, tcp::acceptor* acceptor) {
@@ -74,6 +48,7 @@ class HttpDoor::Impl {
   Impl(const ListenOptions& options, Dispatcher* dispatcher)
       : hub_(std::make_shared<HttpHub>(options, dispatcher)),
         work_(asio::make_work_guard(hub_->io)),
+        max_connections_(static_cast<size_t>(options.max_connections)),
         acceptor_(asio::make_strand(hub_->io)),
         pause_(acceptor_.get_executor()) {}
 
@@ -85,7 +60,7 @@ class HttpDoor::Impl {
     }
     PIPESERVE_ASSIGN_OR_RETURN(const HostPort where, ParseHostPort(options.address, "RESTful"));
     if (options.ssl.has_value()) {
-      PIPESERVE_ASSIGN_OR_RETURN(tls_, MakeTlsContext(*options.ssl));
+      PIPESERVE_ASSIGN_OR_RETURN(tls_, HttpTls::Create(*options.ssl));
     }
     const error_code error = Listen(where, &hub_->io, &acceptor_);
     if (error) {
@@ -133,9 +108,24 @@ class HttpDoor::Impl {
     acceptor_.async_accept(asio::make_strand(hub_->io), [this](error_code error, tcp::socket peer) {
       if (closing_) return;
       if (error) return PauseAccepting(error);
-      StartHttpSession(hub_, std::move(peer), tls_.get());
+      if (HasRoom()) {
+        StartHttpSession(hub_, std::move(peer), tls_ == nullptr ? nullptr : tls_->Current());
+      } else {
+        peer.close(error);
+      }
       Accept();
     });
+  }
+
+  // Says so once when there is none.
+  bool HasRoom() {
+    const bool full = hub_->connections() >= max_connections_;
+    if (full && !std::exchange(full_, true)) {
+      Log(LogLevel::kWarning, "connections are refused, there are as many as may be",
+          {{"address", address_}, {"max_connections", std::to_string(max_connections_)}});
+    }
+    full_ = full;
+    return !full;
   }
 
   void PauseAccepting(error_code error) {
@@ -150,10 +140,12 @@ class HttpDoor::Impl {
   const std::shared_ptr<HttpHub> hub_;
   // Keeps the threads while the only work is an answer that the dispatcher will bring.
   asio::executor_work_guard<asio::io_context::executor_type> work_;
-  std::unique_ptr<ssl::context> tls_;
-  tcp::acceptor acceptor_;  // This, the timer and the flag belong to the acceptor's strand.
+  const size_t max_connections_;
+  std::unique_ptr<HttpTls> tls_;  // From here to the flags all belongs to the acceptor's strand.
+  tcp::acceptor acceptor_;
   asio::steady_timer pause_;
   bool closing_ = false;
+  bool full_ = false;
   std::string address_;
   Mutex close_mutex_;
   std::vector<std::jthread> threads_ GUARDED_BY(close_mutex_);

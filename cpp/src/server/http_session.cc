@@ -288,6 +288,11 @@ void HttpHub::Remove(const std::weak_ptr<HttpConnection>& connection) {
   if (connections_.empty()) empty_.NotifyAll();
 }
 
+size_t HttpHub::connections() const {
+  MutexLock lock(mutex_);
+  return connections_.size();
+}
+
 bool HttpHub::WaitUntilEmpty(Deadline deadline) {
   MutexLock lock(mutex_);
   while (!connections_.empty()) {

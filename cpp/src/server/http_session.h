@@ -33,6 +33,7 @@ class HttpHub {
 
   void Add(std::weak_ptr<HttpConnection> connection) EXCLUDES(mutex_);
   void Remove(const std::weak_ptr<HttpConnection>& connection) EXCLUDES(mutex_);
+  size_t connections() const EXCLUDES(mutex_);
   // False when there are still connections at the deadline.
   bool WaitUntilEmpty(Deadline deadline) EXCLUDES(mutex_);
   void ForEach(void (HttpConnection::*action)()) EXCLUDES(mutex_);
@@ -45,13 +46,13 @@ class HttpHub {
  private:
   using Connections = std::set<std::weak_ptr<HttpConnection>, std::owner_less<>>;
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar empty_;
   Connections connections_ GUARDED_BY(mutex_);
 };
 
 // Serves a client that has just connected until it leaves or the hub sends it away; over TLS when
-// `tls`, which outlives the connection, is not null.
+// `tls` is not null, which is needed only now.
 void StartHttpSession(std::shared_ptr<HttpHub> hub, boost::asio::ip::tcp::socket peer,
                       boost::asio::ssl::context* tls);
 

@@ -13,6 +13,9 @@ namespace {
 
 namespace dom = simdjson::dom;
 
+// Lists and objects in each other. A tensor of all dimensions that there may be needs 11.
+constexpr size_t kMaxJsonDepth = 64;
+
 Result<Tensor> ParseInput(std::string_view name, const dom::element& value) {
   if (name.empty()) return InvalidArgument("string key is empty");
   PIPESERVE_ASSIGN_OR_RETURN(Tensor tensor, TensorFromJson(value));
@@ -81,7 +84,8 @@ Result<dom::element> FindInstances(const dom::element& root) {
 Result<std::vector<NamedInstance>> ParseRestBody(const std::string& body) {
   dom::parser parser;
   dom::element root;
-  const simdjson::error_code error = parser.parse(body).get(root);
+  simdjson::error_code error = parser.allocate(body.size(), kMaxJsonDepth);
+  if (error == simdjson::SUCCESS) error = parser.parse(body).get(root);
   if (error != simdjson::SUCCESS) {
     return InvalidArgument(StrCat("Illegal JSON format. ", simdjson::error_message(error)));
   }

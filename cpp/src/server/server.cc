@@ -22,11 +22,15 @@ constexpr size_t kMaxMessageBytes = size_t{512} << 20;
 constexpr std::chrono::milliseconds kMaxRequestTime = std::chrono::hours(24 * 366);
 
 Status CheckListenOptions(const ListenOptions& options) {
-  if (options.max_message_bytes >= 1 && options.max_message_bytes <= kMaxMessageBytes) {
-    return OkStatus();
+  if (options.max_message_bytes < 1 || options.max_message_bytes > kMaxMessageBytes) {
+    return InvalidArgument(StrCat("max_message_bytes is ", options.max_message_bytes,
+                                  ", it must be 1 to ", kMaxMessageBytes));
   }
-  return InvalidArgument(StrCat("max_message_bytes is ", options.max_message_bytes,
-                                ", it must be 1 to ", kMaxMessageBytes));
+  if (options.max_connections < 1) {
+    return InvalidArgument(
+        StrCat("max_connections is ", options.max_connections, ", it must be at least 1"));
+  }
+  return OkStatus();
 }
 
 Result<ReadOptions> MakeReadOptions(const LocalServableOptions& options) {

@@ -11,7 +11,7 @@ __all__ = ["context", "start_grpc_server", "start_restful_server", "stop"]
 
 
 def start_grpc_server(
-    ip: str = "0.0.0.0",
+    ip: str = "127.0.0.1",
     grpc_port: int = 5500,
     max_msg_mb_size: int = 100,
     ssl_config: SSLConfig | None = None,
@@ -25,7 +25,7 @@ def start_grpc_server(
 
 
 def start_restful_server(
-    ip: str = "0.0.0.0",
+    ip: str = "127.0.0.1",
     restful_port: int = 5900,
     max_msg_mb_size: int = 100,
     ssl_config: SSLConfig | None = None,

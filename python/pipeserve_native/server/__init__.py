@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 
 from pipeserve_native import _checks, _core, _lifetime
-from pipeserve_native._errors import InvalidArgumentError
 from pipeserve_native.server import distributed, master, register
 from pipeserve_native.server._servables import ServableStartConfig, start_servables
+from pipeserve_native.server._ssl import SSLConfig, ssl_options
 from pipeserve_native.server._state import STATE, stop_on_exception
 
 __all__ = [
@@ -30,53 +30,6 @@ __all__ = [
     "start_servables",
     "stop",
 ]
-
-
-class SSLConfig:
-    """Files with which a door speaks TLS. As in MindSpore Serving.
-
-    They are read when the door opens.
-
-    Args:
-        certificate: PEM file with the server's certificate, followed by those of its issuers.
-        private_key: PEM file with its key.
-        custom_ca: PEM file with the certificates that clients are checked against. Used with
-            ``verify_client`` alone, which needs it.
-        verify_client: Only clients with a certificate get in.
-
-    Raises:
-        InvalidArgumentError: An argument of another type, or an empty name.
-    """
-
-    def __init__(
-        self,
-        certificate: str,
-        private_key: str,
-        custom_ca: str | None = None,
-        verify_client: bool = False,
-    ) -> None:
-        self.certificate = _checks.check_str("certificate", certificate)
-        self.private_key = _checks.check_str("private_key", private_key)
-        self.verify_client = _checks.check_bool("verify_client", verify_client)
-        self.custom_ca = custom_ca
-        if verify_client:
-            _checks.check_str("custom_ca", custom_ca)
-
-    def _options(self) -> _core.SslOptions:
-        return _core.SslOptions(
-            certificate_file=self.certificate,
-            private_key_file=self.private_key,
-            custom_ca_file=(self.custom_ca or "") if self.verify_client else "",
-            verify_client=self.verify_client,
-        )
-
-
-def _ssl_options(config: SSLConfig | None) -> _core.SslOptions | None:
-    if config is None:
-        return None
-    if not isinstance(config, SSLConfig):
-        raise InvalidArgumentError("The type of ssl_config should be type of SSLConfig")
-    return config._options()
 
 
 def _message_bytes(max_msg_mb_size: int) -> int:
@@ -118,7 +71,11 @@ def counters() -> dict[str, int]:
 
 @stop_on_exception
 def start_grpc_server(
-    address: str, max_msg_mb_size: int = 100, ssl_config: SSLConfig | None = None
+    address: str,
+    max_msg_mb_size: int = 100,
+    ssl_config: SSLConfig | None = None,
+    *,
+    max_connections: int = 1000,
 ) -> None:
     """Opens the gRPC door. Prints where it listens; servables may be started before or after.
 
@@ -128,20 +85,23 @@ def start_grpc_server(
         address: ``ip:port``, where port 0 picks a free one, or ``unix:<path>``.
         max_msg_mb_size: Limit of a message in either direction, 1 to 512, in MB of 2**20 bytes.
         ssl_config: Files for TLS; None is none.
+        max_connections: That may be open at once, 1 and up; one more is closed as it comes.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, an address that is none,
-            files that cannot be read.
+            files that cannot be used.
         AlreadyExistsError: It is open already.
-        UnavailableError: The address is in use or not of this machine, or the certificate is
-            broken.
+        UnavailableError: The address is in use or not of this machine.
     """
     _checks.check_str("address", address)
     prefix, _, path = address.partition(":")
     if prefix == "unix" and path:
         address = f"unix:{os.path.abspath(path)}"
     bound = STATE.server.start_grpc(
-        address, max_message_bytes=_message_bytes(max_msg_mb_size), ssl=_ssl_options(ssl_config)
+        address,
+        max_message_bytes=_message_bytes(max_msg_mb_size),
+        ssl=ssl_options(ssl_config),
+        max_connections=_checks.check_int("max_connections", max_connections, 1, 1_000_000),
     )
     _lifetime.announce(f"Serving: Serving gRPC server start success, listening on {bound}")
 
@@ -153,6 +113,7 @@ def start_restful_server(
     ssl_config: SSLConfig | None = None,
     *,
     http_status_codes: bool = False,
+    max_connections: int = 1000,
 ) -> None:
     """Opens the REST door. Prints where it listens; servables may be started before or after.
 
@@ -163,6 +124,7 @@ def start_restful_server(
         max_msg_mb_size: Limit of a request's body, 1 to 512, in MB of 2**20 bytes.
         ssl_config: Files for TLS; None is none.
         http_status_codes: Errors have HTTP status codes. MindSpore Serving's are all 200.
+        max_connections: That may be open at once, 1 and up; one more is closed as it comes.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, an address that is none,
@@ -175,7 +137,8 @@ def start_restful_server(
     bound = STATE.server.start_rest(
         address,
         max_message_bytes=_message_bytes(max_msg_mb_size),
-        ssl=_ssl_options(ssl_config),
+        ssl=ssl_options(ssl_config),
+        max_connections=_checks.check_int("max_connections", max_connections, 1, 1_000_000),
         http_status_codes=http_status_codes,
     )
     _lifetime.announce(f"Serving: Serving RESTful server start success, listening on {bound}")

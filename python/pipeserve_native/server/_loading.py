@@ -52,6 +52,8 @@ class GroupOptions:
 
     rank_table_file: str
     address: str
+    ssl: _core.SslOptions | None = None
+    token: str = ""
     call_timeout: float = 10.0
     heartbeat: float = 1.0
     dead_after: float = 3.0
@@ -121,9 +123,12 @@ def _start_on_ascend(
         call_timeout=_ASCEND_CALL_SECONDS,
         max_inflight=options.max_inflight,
         workers=options.workers,
+        token=request.door.token,
     )
     address = _start_group(server, spec, group, rank_size=1, stage_size=1)
-    return _launcher.start_own_agent(replace(request, distributed_address=address), device_id)
+    return _launcher.start_own_agent(
+        replace(request, door=replace(request.door, address=address)), device_id
+    )
 
 
 def open_group(
@@ -157,6 +162,8 @@ def _start_group(
         stage_size=stage_size,
         rank_table_file=options.rank_table_file,
         address=options.address,
+        agents_ssl=options.ssl,
+        agent_token=options.token,
         call_timeout=options.call_timeout,
         heartbeat=options.heartbeat,
         dead_after=options.dead_after,

@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipeserve_native import _checks, _launcher, _lifetime, _registry
+from pipeserve_native import _checks, _launcher, _lifetime, _registry, _token
 from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native._workers import WorkerOptions
+from pipeserve_native.client import SSLConfig as ClientSSLConfig
 from pipeserve_native.server import _config, _loading, _servables
+from pipeserve_native.server._ssl import SSLConfig, ssl_options
 from pipeserve_native.server._state import STATE, stop_on_exception
 from pipeserve_native.server.register import check_batch_dim
 
@@ -81,7 +83,7 @@ def start_servable(
     servable_name: str,
     rank_table_json_file: str,
     version_number: int = 1,
-    distributed_address: str = "0.0.0.0:6200",
+    distributed_address: str = "127.0.0.1:6200",
     wait_agents_time_in_seconds: int = 0,
     *,
     call_timeout_in_seconds: float = 10.0,
@@ -94,6 +96,8 @@ def start_servable(
     max_inflight: int | None = None,
     workers: int = 0,
     worker_grace_in_seconds: float = 5.0,
+    agents_ssl_config: SSLConfig | None = None,
+    agent_token_file: str | None = None,
 ) -> None:
     """Waits for the agents of a servable; returns when all are ready and it can be called.
 
@@ -107,8 +111,9 @@ def start_servable(
         rank_table_json_file: Which rank is where; relative to the directory of the start script.
         version_number: What clients call it by; 0 is 1.
         distributed_address: Where the agents come to, ``ip:port``; port 0 picks a free one, which
-            is printed. Whoever reaches it can register: do not open it to a network that is not
-            trusted.
+            is printed. Agents of other machines need one that they reach; unlike MindSpore Serving
+            the default is this machine alone. Without certificates of the agents or a token whoever
+            reaches it can register.
         wait_agents_time_in_seconds: 0 waits for ever.
         call_timeout_in_seconds: For one graph call on all ranks. A longer one fails, and the agents
             form a new group.
@@ -133,11 +138,16 @@ def start_servable(
         workers: Processes that run the functions of ``servable_config.py``; see
             ``ServableStartConfig``.
         worker_grace_in_seconds: See ``ServableStartConfig``.
+        agents_ssl_config: Files with which the agents' address speaks TLS; with ``verify_client``
+            only agents with a certificate get in. None is no TLS.
+        agent_token_file: A file with one line, 16 to 1024 characters, that agents and their
+            launchers have to know. None takes the environment variable ``PIPESERVE_AGENT_TOKEN``;
+            when that is empty, too, no token is asked for. Without TLS it travels in the clear.
 
     Raises:
-        InvalidArgumentError: An argument of another type or out of range, or a file that is no rank
-            table.
-        NotFoundError: No such directory, config or rank table.
+        InvalidArgumentError: An argument of another type or out of range, a file that is no rank
+            table, certificates or a token that cannot be used.
+        NotFoundError: No such directory, config, rank table or token file.
         FailedPreconditionError: The config raised or declares another kind of servable, the rank
             table does not fit it, the agents did not start or do not fit each other; the text
             tells what.
@@ -178,6 +188,8 @@ def start_servable(
         lane=lane,
         wait=wait,
         max_inflight=max_inflight,
+        ssl=ssl_options(agents_ssl_config, "agents_ssl_config"),
+        token=_token.read("agent_token_file", agent_token_file),
     )
     try:
         _start(
@@ -213,6 +225,8 @@ def startup_agents(
     heartbeat_in_seconds: float = 1.0,
     dead_after_in_seconds: float = 3.0,
     hccl: str = "root-info",
+    ssl_config: ClientSSLConfig | None = None,
+    token_file: str | None = None,
 ) -> None:
     """Starts this machine's agents; returns when all of them are ready.
 
@@ -252,12 +266,18 @@ def startup_agents(
         hccl: What ranks on Ascend find each other by: ``"root-info"``, or ``"rank-table"`` for the
             server's rank table, which serves the first group of all ranks in the life of an agent;
             later ones, and groups of some ranks, are made by root information.
+        ssl_config: Files with which this launcher and its agents speak TLS to the server, a
+            ``client.SSLConfig``: the names or IPs in the server's certificate have to cover
+            ``distributed_address``. None is no TLS.
+        token_file: A file with the server's token. None takes the environment variable
+            ``PIPESERVE_AGENT_TOKEN``.
 
     Raises:
         InvalidArgumentError: An argument of another type or out of range, files in another number
             than the rank table has ranks of this machine.
         NotFoundError: A file cannot be read.
-        UnavailableError: There is no server at that address.
+        UnavailableError: There is no server at that address, or its TLS does not fit.
+        UnauthenticatedError: The server wants another token.
         FailedPreconditionError: No address of the rank table is this machine's, or an agent did not
             start; the text has its reason.
     """
@@ -279,9 +299,10 @@ def startup_agents(
         _checks.check_int("max_restarts", max_restarts, 0)
     _check_heartbeat(heartbeat_in_seconds, dead_after_in_seconds)
     _checks.check_choice("hccl", hccl, _checks.HCCL_WAYS)
+    if ssl_config is not None and not isinstance(ssl_config, ClientSSLConfig):
+        raise InvalidArgumentError("The type of ssl_config should be type of client.SSLConfig")
     _launcher.startup_agents(
         _launcher.Request(
-            distributed_address=distributed_address,
             model_files=[[script_path(file) for file in files] for files in models],
             group_config_files=groups
             and [[script_path(file) for file in files] for files in groups],
@@ -301,5 +322,11 @@ def startup_agents(
             heartbeat=heartbeat_in_seconds,
             dead_after=dead_after_in_seconds,
             hccl=hccl,
+            door=_launcher.Door(
+                address=distributed_address,
+                ssl=ssl_config,
+                token=_token.read("token_file", token_file),
+                token_file=token_file,
+            ),
         )
     )

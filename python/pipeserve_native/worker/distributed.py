@@ -20,7 +20,7 @@ def start_distributed_servable_in_master(
     servable_name: str,
     rank_table_json_file: str,
     version_number: int = 1,
-    worker_ip: str = "0.0.0.0",
+    worker_ip: str = "127.0.0.1",
     worker_port: int = 6200,
     wait_agents_time_in_seconds: int = 0,
 ) -> None:

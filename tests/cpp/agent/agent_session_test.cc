@@ -109,7 +109,7 @@ class EchoAgent {
                   .executor = &executor_,
                   .pipeline = pipeline,
                   .join_peers =
-                      [=, this](uint64_t epoch, std::span<const std::string> peers,
+                      [=, this](const GroupEpoch& epoch, std::span<const std::string> peers,
                                 const WaitLimit& limit, const AnnounceCommunicator& announce) {
                         PIPESERVE_RETURN_IF_ERROR(may_join());
                         auto joined = JoinCollectives(listener_, rank, peers, epoch, limit);

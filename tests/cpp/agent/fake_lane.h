@@ -64,11 +64,12 @@ class FakeLink final : public AgentLink {
     replies_.Close(reason);
     changed_.NotifyAll();
   }
-  void FormGroup(uint64_t epoch, const std::vector<std::string>& peers,
+  void FormGroup(const GroupEpoch& epoch, const std::vector<std::string>& peers,
                  bool shared_memory) override {
     MutexLock lock(mutex_);
     shared_memory_ = shared_memory;
-    epoch_ = epoch;
+    epoch_ = epoch.number;
+    secret_ = epoch.secret;
     peers_ = peers;
   }
   void Exit(const std::string& reason) override { Close(Unavailable("exit: " + reason)); }
@@ -97,6 +98,10 @@ class FakeLink final : public AgentLink {
     MutexLock lock(mutex_);
     return epoch_;
   }
+  std::string secret() {
+    MutexLock lock(mutex_);
+    return secret_;
+  }
   // Whether the last group was formed with it.
   bool shared_memory() {
     MutexLock lock(mutex_);
@@ -115,6 +120,7 @@ class FakeLink final : public AgentLink {
   std::optional<Buffer> room_;
   Status closed_;
   uint64_t epoch_ = 0;
+  std::string secret_;
   bool shared_memory_ = false;
   std::vector<std::string> peers_;
 };

@@ -46,6 +46,19 @@ class GroupKeeperTest : public ::testing::Test {
   GroupKeeper keeper_{Options(2)};
 };
 
+TEST_F(GroupKeeperTest, RanksOfAnEpochGetOneSecretAndThoseOfTheNextAnother) {
+  const auto zero = Connect(0), one = Connect(1);
+  EXPECT_EQ(zero->secret().size(), 32u);
+  EXPECT_EQ(zero->secret(), one->secret());
+  const std::string before = zero->secret();
+  keeper_.Disconnected(0, Unavailable("gone"));
+  keeper_.Disconnected(1, Unavailable("gone"));
+  const auto next = Connect(0);
+  Connect(1);
+  EXPECT_EQ(next->secret().size(), 32u);
+  EXPECT_NE(next->secret(), before);
+}
+
 TEST_F(GroupKeeperTest, GroupIsReadyWhenAllRanksHaveJoined) {
   const auto zero = Connect(0);
   EXPECT_ERROR(keeper_.WaitReady(kNow), kDeadlineExceeded,

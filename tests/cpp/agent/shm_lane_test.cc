@@ -38,9 +38,11 @@ class ShmLaneTest : public ::testing::Test {
         SharedMemory::Map(FileDescriptor(dup(ring->memory().fd())), ring->memory().size());
     ASSERT_OK(ring_view);
     ring_view_ = *std::move(ring_view);
-    ASSERT_OK(space_->Offer(listener->name(), 3, *ring));  // Of an epoch that is over.
-    ASSERT_OK(space_->Offer(listener->name(), 4, *ring));
-    auto calls = ShmCalls::Accept(*listener, 4, Deadline::After(std::chrono::seconds(10)));
+    ASSERT_OK(space_->Offer(listener->name(), {3, "before"}, *ring));  // Of an epoch that is over.
+    ASSERT_OK(space_->Offer(listener->name(), {4, "guessed"}, *ring));
+    ASSERT_OK(space_->Offer(listener->name(), {4, "secret"}, *ring));
+    auto calls =
+        ShmCalls::Accept(*listener, {4, "secret"}, Deadline::After(std::chrono::seconds(10)));
     ASSERT_OK(calls);
     calls_ = *std::move(calls);
     lane_ = std::make_unique<ShmLane>(*std::move(ring), space_, stream_, kGraphs);

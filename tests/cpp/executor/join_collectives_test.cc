@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <cstring>
 #include <filesystem>
 #include <thread>
 
@@ -26,7 +27,7 @@ size_t OpenDescriptors() {
 // Two ranks whose listeners stay for several epochs.
 class JoinCollectivesTest : public ::testing::Test {
  protected:
-  Connected Connect(int rank, uint64_t epoch, const WaitLimit& limit = Soon()) {
+  Connected Connect(int rank, const GroupEpoch& epoch, const WaitLimit& limit = Soon()) {
     return JoinCollectives(listeners_[rank], rank, peers_, epoch, limit);
   }
 
@@ -67,6 +68,46 @@ TEST_F(JoinCollectivesTest, StrangersAreRefusedAndWaitedPast) {
   std::array<std::byte, 1> answer;
   EXPECT_ERROR(ReceiveAll(garbage, answer, Soon()), kUnavailable, "");
   EXPECT_ERROR(ReceiveAll(silent, answer, Soon()), kUnavailable, "");
+}
+
+TEST_F(JoinCollectivesTest, RankThatDoesNotKnowTheSecretIsNotLetIn) {
+  const auto shortly = Deadline::After(std::chrono::milliseconds(100));
+  std::jthread other([&] {
+    EXPECT_ERROR(Connect(1, {1, "guessed"}, shortly), kFailedPrecondition,
+                 "rank 0 at " + peers_[0] + ": whoever answers is not this rank");
+  });
+  EXPECT_ERROR(Connect(0, {1, "secret"}, shortly), kDeadlineExceeded, "waiting for ranks 1");
+}
+
+// What a rank says first, without the number that makes it new and without the end.
+std::array<uint64_t, 6> OpeningOfRankOne() {
+  constexpr uint64_t kMagic = 0x7069'7065'6d65'7369;
+  std::array<int32_t, 4> rest{2, 1, 0, 0};  // Size, from, to.
+  std::array<uint64_t, 6> opening{kMagic, 1};
+  std::memcpy(&opening[2], rest.data(), sizeof(rest));
+  return opening;
+}
+
+TEST_F(JoinCollectivesTest, StrangersThatSpeakAsARankDoNotKeepItOut) {
+  std::vector<Socket> strangers;
+  for (int i = 0; i < 200; ++i) {  // More than are listened to at once.
+    Socket& stranger = strangers.emplace_back(Dial(peers_[0], Soon()).value());
+    const auto opening = OpeningOfRankOne();
+    ASSERT_OK(SendAll(stranger, std::as_bytes(std::span(opening)), Soon()));
+    if (i % 2 == 0) continue;  // This one waits, the next one proves nothing.
+    const std::array<std::byte, 32> no_proof{};
+    ASSERT_OK(SendAll(stranger, no_proof, Soon()));
+  }
+  std::jthread other([this] { UseOne(Connect(1, {1, "secret"})); });
+  UseOne(Connect(0, {1, "secret"}));
+  std::array<std::byte, 80> answer;
+  size_t answered = 0;
+  for (const Socket& stranger : strangers) {
+    answered += ReceiveAll(stranger, answer, Soon()).ok() ? 1 : 0;
+    EXPECT_EQ(ReceiveAll(stranger, std::span(answer).first(1), Soon()).code(),
+              StatusCode::kUnavailable);
+  }
+  EXPECT_GT(answered, 0u);  // They were taken for a rank that has yet to prove itself.
 }
 
 TEST_F(JoinCollectivesTest, RankOfAnOldEpochIsNotLetIn) {

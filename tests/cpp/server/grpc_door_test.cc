@@ -3,14 +3,18 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
+#include <filesystem>
 #include <future>
 #include <thread>
 
+#include "base/socket.h"
 #include "pipeserve/client.h"
 #include "scheduler/request_scope.h"
-#include "server/certificate.h"
 #include "server/test_servable.h"
+#include "support/certificate.h"
 #include "support/matchers.h"
 #include "support/test_folder.h"
 
@@ -263,6 +267,94 @@ TEST_F(GrpcDoorTest, AddressErrorsAreTheOriginals) {
                         door->address()));
 }
 
+// Plain connections, as many as were asked for.
+std::vector<Socket> Dials(const std::string& address, size_t count) {
+  std::vector<Socket> sockets;
+  for (size_t i = 0; i < count; ++i) {
+    sockets.push_back(Dial(address, Deadline::After(std::chrono::seconds(10))).value());
+  }
+  return sockets;
+}
+
+bool IsClosed(const Socket& socket) {
+  std::array<std::byte, 1> byte;
+  const Deadline deadline = Deadline::After(std::chrono::seconds(5));
+  return ReceiveAll(socket, byte, deadline).code() == StatusCode::kUnavailable;
+}
+
+TEST_F(GrpcDoorTest, ConnectionsBeyondTheLimitAreClosedUntilOthersLeave) {
+  Serve();
+  const auto door = Open({.address = "127.0.0.1:0", .max_connections = 3});
+  const auto client = Connect(door->address());
+  ASSERT_OK(client->Infer(Values({1})));
+  {
+    const std::vector<Socket> two = Dials(door->address(), 2);
+    const std::vector<Socket> more = Dials(door->address(), 2);
+    EXPECT_TRUE(IsClosed(more[0]));
+    EXPECT_TRUE(IsClosed(more[1]));
+    EXPECT_OK(client->Infer(Values({2})));
+  }
+  const Deadline deadline = Deadline::After(std::chrono::seconds(10));
+  Status status;
+  do {
+    status = Connect(door->address())->Infer(Values({3})).status();
+  } while (!status.ok() && !deadline.HasPassed());
+  EXPECT_OK(status);
+}
+
+TEST_F(GrpcDoorTest, DoorGoesOnAfterDescriptorsRanOut) {
+  Serve();
+  const auto door = Open();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  {
+    const std::vector<Socket> warm = Dials(door->address(), 1);
+    std::vector<Socket> waiting = Dials(door->address(), 20);
+    rlimit tight = before;
+    tight.rlim_cur = static_cast<rlim_t>(waiting.back().fd()) + 1;
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+    // What is free below is taken, so that the door finds none for the next.
+    std::vector<FileDescriptor> taken;
+    for (int fd = 0; (fd = ::dup(0)) >= 0;) taken.emplace_back(fd);
+    waiting.pop_back();
+    EXPECT_OK(Dial(door->address(), Deadline::After(std::chrono::seconds(10))));
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  }
+  EXPECT_OK(Connect(door->address())->Infer(Values({1})));
+}
+
+TEST_F(GrpcDoorTest, UnixSocketOfAnEarlierProcessIsReplacedAndGoesWithTheDoor) {
+  Serve();
+  const std::string address = "unix:" + dir_.File("door");
+  Open({.address = address})->Close();
+  EXPECT_FALSE(std::filesystem::exists(dir_.File("door")));
+  ::mknod(dir_.File("door").c_str(), S_IFSOCK | 0600, 0);
+  const auto door = Open({.address = address});
+  EXPECT_EQ(door->address(), address);
+  EXPECT_OK(Connect(address)->Infer(Values({1})));
+  dir_.Write("file", "is no socket");
+  EXPECT_ERROR(GrpcDoor::Open({.address = "unix:" + dir_.File("file")}, &dispatcher_), kUnavailable,
+               "create server failed");
+  EXPECT_TRUE(std::filesystem::exists(dir_.File("file")));
+}
+
+TEST_F(GrpcDoorTest, HeadersAreLimited) {
+  Serve();
+  const auto door = Open();
+  grpc::GenericStub stub(grpc::CreateChannel(door->address(), grpc::InsecureChannelCredentials()));
+  for (const auto& [bytes, code] : {std::pair(8 << 10, grpc::StatusCode::INVALID_ARGUMENT),
+                                    std::pair(32 << 10, grpc::StatusCode::RESOURCE_EXHAUSTED)}) {
+    grpc::ClientContext context;
+    context.AddMetadata("x-large", std::string(static_cast<size_t>(bytes), 'x'));
+    const grpc::Slice text("no message");
+    grpc::ByteBuffer request(&text, 1), reply;
+    std::promise<grpc::Status> done;
+    stub.UnaryCall(&context, "/mindspore.serving.proto.MSService/Predict", {}, &request, &reply,
+                   [&](const grpc::Status& status) { done.set_value(status); });
+    EXPECT_EQ(done.get_future().get().error_code(), code);
+  }
+}
+
 TEST_F(GrpcDoorTest, TlsWithVerifiedClients) {
   Serve();
   MakeCertificate(dir_, "server");
@@ -290,8 +382,33 @@ TEST_F(GrpcDoorTest, MissingAndBrokenCertificatesAreErrors) {
                kInvalidArgument, "none.key");
   MakeCertificate(dir_, "server");
   ssl = {.certificate_file = dir_.File("server.key"), .private_key_file = dir_.File("server.crt")};
-  EXPECT_ERROR(GrpcDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, &dispatcher_), kUnavailable,
-               "create server failed");
+  EXPECT_ERROR(GrpcDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, &dispatcher_),
+               kInvalidArgument, "load private_key from " + dir_.File("server.crt") + " failed");
+}
+
+TEST_F(GrpcDoorTest, ChangedCertificatesHoldForNewConnectionsAndOldOnesGoOn) {
+  Serve();
+  MakeCertificate(dir_, "server");
+  MakeCertificate(dir_, "new");
+  ClientOptions before, after;
+  before.ssl = ClientSslOptions{.custom_ca_file = dir_.File("server.crt")};
+  after.ssl = ClientSslOptions{.custom_ca_file = dir_.File("new.crt")};
+  const SslOptions ssl{.certificate_file = dir_.File("server.crt"),
+                       .private_key_file = dir_.File("server.key")};
+  const auto door = Open({.address = "127.0.0.1:0", .ssl = ssl});
+  const auto old = Connect(door->address(), before);
+  ASSERT_OK(old->Infer(Values({1})));
+  for (const std::string ending : {".key", ".crt"}) {
+    std::filesystem::copy_file(dir_.File("new" + ending), dir_.File("server" + ending),
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+  const Deadline deadline = Deadline::After(std::chrono::seconds(20));
+  Status status;
+  do {
+    status = Connect(door->address(), after)->Infer(Values({2})).status();
+  } while (!status.ok() && !deadline.HasPassed());
+  EXPECT_OK(status);
+  EXPECT_OK(old->Infer(Values({3})));
 }
 
 TEST_F(GrpcDoorTest, ClosingWaitsForWhatWasAccepted) {

@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "scheduler/request_scope.h"
-#include "server/certificate.h"
 #include "server/test_servable.h"
+#include "support/certificate.h"
 #include "support/matchers.h"
 #include "support/test_folder.h"
 
@@ -420,6 +420,25 @@ TEST_F(HttpDoorTest, TlsWithVerifiedClients) {
   SSL_CTX_set_max_proto_version(outdated.get(), TLS1_VERSION);
   EXPECT_FALSE(RawClient(door->address(), outdated.get()).connected());
   EXPECT_THAT(RawClient(door->address()).Ask(PostValue(7)), ::testing::Not(HasSubstr("HTTP/")));
+}
+
+TEST_F(HttpDoorTest, ConnectionsBeyondTheLimitAreClosedUntilOthersLeave) {
+  Serve();
+  const auto door = Open({.max_connections = 2});
+  RawClient first(door->address());
+  EXPECT_THAT(first.Ask(PostValue(1)), HasSubstr("\"y\": 1"));
+  {
+    RawClient second(door->address());
+    EXPECT_THAT(second.Ask(PostValue(2)), HasSubstr("\"y\": 2"));
+    EXPECT_EQ(RawClient(door->address()).Ask(PostValue(3)), "");
+    EXPECT_THAT(first.Ask(PostValue(4)), HasSubstr("\"y\": 4"));
+  }
+  const Deadline deadline = Deadline::After(std::chrono::seconds(10));
+  std::string answer;
+  while (answer.empty() && !deadline.HasPassed()) {
+    answer = RawClient(door->address()).Ask(PostValue(5));
+  }
+  EXPECT_THAT(answer, HasSubstr("\"y\": 5"));
 }
 
 TEST_F(HttpDoorTest, BadCertificatesAreRefusedInTheOriginalsWords) {

@@ -8,6 +8,7 @@ namespace pipeserve {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 Result<Tensor> ParseValue(const std::string& json) {
@@ -82,6 +83,18 @@ TEST(RestRequestTest, WhatIsNotJsonIsIllegal) {
        {std::string("{"), std::string("{\"instances\": [1,}"), std::string("hello"),
         std::string(5000, '['), std::string("{\"instances\": \"\xff\"}"), std::string(" ")}) {
     EXPECT_ERROR(ParseRestBody(body), kInvalidArgument, "Illegal JSON format.");
+  }
+}
+
+TEST(RestRequestTest, DepthIsLimited) {
+  const auto nested = [](size_t depth) {
+    return std::string(depth, '[') + "1" + std::string(depth, ']');
+  };
+  EXPECT_THAT(ParseRestBody("{\"other\": " + nested(62) + "}").status().message(),
+              HasSubstr("key 'instances' expects to exist once"));
+  for (const size_t depth : {64, 100'000}) {
+    EXPECT_ERROR(ParseRestBody("{\"other\": " + nested(depth) + "}"), kInvalidArgument,
+                 "Illegal JSON format. ");
   }
 }
 

@@ -66,6 +66,8 @@ TEST(ServerTest, OptionsAreChecked) {
   listen.max_message_bytes = (size_t{512} << 20) + 1;
   EXPECT_ERROR(server->StartGrpc(listen), kInvalidArgument, "max_message_bytes");
   EXPECT_ERROR(server->StartRest(listen), kInvalidArgument, "max_message_bytes");
+  listen = {.address = "127.0.0.1:0", .max_connections = 0};
+  EXPECT_ERROR(server->StartRest(listen), kInvalidArgument, "max_connections is 0");
 }
 
 TEST(ServerTest, EachDoorOpensOnce) {

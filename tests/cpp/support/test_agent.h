@@ -19,16 +19,18 @@ namespace pipeserve {
 // One agent of two, as the program has it, on a thread.
 class TestAgent {
  public:
-  TestAgent(const std::string& server, int rank, std::vector<Graph> graphs)
+  TestAgent(const std::string& server, int rank, std::vector<Graph> graphs,
+            AgentCredentials credentials = {})
       : listener_(*SocketListener::Open("127.0.0.1:0")),
         executor_(*CpuExecutor::Create(std::move(graphs),
                                        {.threads = 1, .communicator = nullptr, .rank_size = 2})),
         session_({.server = server,
+                  .credentials = std::move(credentials),
                   .rank = rank,
                   .peer_address = listener_.address(),
                   .executor = executor_.get(),
                   .join_peers =
-                      [this, rank](uint64_t epoch, std::span<const std::string> peers,
+                      [this, rank](const GroupEpoch& epoch, std::span<const std::string> peers,
                                    const WaitLimit& limit, const AnnounceCommunicator& announce) {
                         auto joined = JoinCollectives(listener_, rank, peers, epoch, limit);
                         if (!joined.ok()) return joined.status();
@@ -78,8 +80,9 @@ inline Graph GatherGraph(int rank, int64_t width) {
 
 class GatherAgent : public TestAgent {
  public:
-  GatherAgent(const std::string& server, int rank, int64_t width = 2)
-      : TestAgent(server, rank, {GatherGraph(rank, width)}) {}
+  GatherAgent(const std::string& server, int rank, int64_t width = 2,
+              AgentCredentials credentials = {})
+      : TestAgent(server, rank, {GatherGraph(rank, width)}, std::move(credentials)) {}
 };
 
 }  // namespace pipeserve

@@ -224,7 +224,7 @@ def test_too_few_agents(seed_8, start_script, free_port):
 def test_ctrl_c_while_waiting_for_agents(seed_8, start_script, free_port):
     scenario = Scenario(start_script, free_port)
     # The agents' door is open as soon as the configuration can be had.
-    _core.acquire_agent_config(scenario.address, 30.0)
+    _core.acquire_agent_config(scenario.address, 30.0, token="", ssl=None)
     scenario.server.process.send_signal(signal.SIGINT)
     assert scenario.server.wait(20) != 0
     assert "KeyboardInterrupt" in scenario.server.output

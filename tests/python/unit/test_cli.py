@@ -67,6 +67,13 @@ def test_half_a_tls_configuration_is_wrong_usage(tmp_path, capsys):
     assert _cli.main(["serve", str(tmp_path), "--ssl-certificate", "a.crt"]) == 2
     assert "--ssl-private-key" in capsys.readouterr().err
     assert _cli.main(["serve", str(tmp_path), "--ssl-client-ca", "ca.crt"]) == 2
+    assert _cli.main(["serve", str(tmp_path), "--agents-ssl-private-key", "a.key"]) == 2
+    assert "--agents-ssl-certificate" in capsys.readouterr().err
+    assert _cli.main(["serve", str(tmp_path), "--agents-ssl-ca", "ca.crt"]) == 2
+    assert "--agents-ssl-ca goes with" in capsys.readouterr().err
+    arguments = ["agent", "127.0.0.1:1", "--models", str(tmp_path), "--ssl-certificate", "a.crt"]
+    assert _cli.main(arguments) == 2
+    assert "--ssl-private-key" in capsys.readouterr().err
 
 
 def test_a_missing_config_is_a_failure(tmp_path, capsys):

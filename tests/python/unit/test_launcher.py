@@ -9,7 +9,7 @@ from pipeserve_native import _launcher
 
 def command_of_first(threads, rank_table=None, overlap=False):
     request = _launcher.Request(
-        distributed_address="127.0.0.1:6200",
+        door=_launcher.Door(address="127.0.0.1:6200", ssl=None, token="", token_file=None),
         model_files=[["a.mindir"], ["b.mindir"]],
         group_config_files=None,
         agent_start_port=7000,
