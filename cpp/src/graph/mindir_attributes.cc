@@ -134,13 +134,6 @@ void AddStridedSlice(NodeProto& node, const StridedSliceAttributes& attributes) 
   AddInt(node, "shrink_axis_mask", attributes.shrink_axis_mask);
 }
 
-void AddType(NodeProto& node, std::string_view name, DataType dtype) {
-  AttributeProto& attribute = AddAttribute(node, name, "type:value0", AttributeProto::TENSORS);
-  mindir::TensorProto& tensor = *attribute.add_tensors();
-  tensor.set_name("value0");
-  tensor.set_data_type(MindirTypeOf(dtype));
-}
-
 void AddMessage(NodeProto& node, OpType op, const MessageAttributes& attributes) {
   const std::vector<int32_t>& ranks = attributes.group.ranks;
   const auto index = std::ranges::find(ranks, attributes.peer) - ranks.begin();

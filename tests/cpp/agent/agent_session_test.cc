@@ -255,7 +255,7 @@ class StuckAgent {
                   .peer_address = "nowhere",
                   .executor = &executor_,
                   .join_peers =
-                      [this](uint64_t, std::span<const std::string>, const WaitLimit&,
+                      [this](const GroupEpoch&, std::span<const std::string>, const WaitLimit&,
                              const AnnounceCommunicator&) {
                         joining_.Raise();
                         (void)PollUntil({}, {Soon(), &let_go_});

@@ -106,19 +106,20 @@ class StageAgent {
       : listener_(*SocketListener::Open("127.0.0.1:0")),
         executor_(*CpuExecutor::Create(GraphsOf(rank), {1, nullptr, 2})),
         gate_(executor_.get()),
-        session_({.server = server,
-                  .rank = rank,
-                  .peer_address = listener_.address(),
-                  .executor = &gate_,
-                  .join_peers =
-                      [this, rank, way](uint64_t epoch, std::span<const std::string> peers,
-                                        const WaitLimit& limit) {
-                        auto joined = JoinCollectives(listener_, rank, peers, epoch, limit, way);
-                        if (joined.ok()) return executor_->JoinGroup(*joined);
-                        return joined;
-                      },
-                  .on_connected = {},
-                  .server_limit = std::chrono::seconds(10)}),
+        session_(
+            {.server = server,
+             .rank = rank,
+             .peer_address = listener_.address(),
+             .executor = &gate_,
+             .join_peers =
+                 [this, rank, way](const GroupEpoch& epoch, std::span<const std::string> peers,
+                                   const WaitLimit& limit, const AnnounceCommunicator& announce) {
+                   auto joined = JoinCollectives(listener_, rank, peers, epoch, limit, way);
+                   if (!joined.ok()) return joined.status();
+                   return executor_->JoinGroup(*joined, limit.deadline, announce);
+                 },
+             .on_connected = {},
+             .server_limit = std::chrono::seconds(10)}),
         thread_([this] { (void)session_.Run(); }) {}
   ~StageAgent() {
     gate_.Open();

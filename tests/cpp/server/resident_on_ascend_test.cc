@@ -43,7 +43,7 @@ class AgentOnAscend {
   ~AgentOnAscend() { Disconnect(); }
 
   void Connect(const std::string& server) {
-    const auto join = [this](uint64_t epoch, std::span<const std::string> peers,
+    const auto join = [this](const GroupEpoch& epoch, std::span<const std::string> peers,
                              const WaitLimit& limit,
                              const AnnounceCommunicator& announce) -> Status {
       executor_->LeaveGroup();

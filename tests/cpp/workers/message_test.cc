@@ -142,9 +142,9 @@ TEST(WorkerMessageTest, DamagedFramesAreRefusedOrRead) {
   const std::string_view tokens[] = {std::string_view("\xff\xff\xff\xff", 4),
                                      std::string_view("\0\0\0\0", 4),
                                      std::string_view("\0\0\0\x80", 4)};
-  Mutator mutator(7, tokens);
+  Mutator mutator(tokens);
   int refused = 0;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < DamagedInputs(20'000); ++i) {
     const Result<WorkerMessage> message = Decoded(mutator.Mutate(seed));
     if (!message.ok()) {
       EXPECT_EQ(message.status().code(), StatusCode::kInvalidArgument);
