@@ -136,6 +136,9 @@ class ResidentOnAscendTest : public ::testing::TestWithParam<Way> {
   // With the same device.
   Status BeginEpoch() {
     agent_->Disconnect();
+    const Deadline deadline = Deadline::After(kLimit);
+    while (hub_->ready() && !deadline.HasPassed()) std::this_thread::yield();
+    EXPECT_FALSE(hub_->ready());
     agent_->Connect(hub_->address());
     return hub_->WaitReady(Deadline::After(kLimit)).status();
   }

@@ -61,11 +61,13 @@ class Group {
     EXPECT_OK(group);
     return *group;
   }
-  // Ends the epoch; the next one begins.
-  void Replace(int rank) {
-    agents_[static_cast<size_t>(rank)]->Kill();
-    while (hub_->ready()) std::this_thread::yield();
-    Start(rank);
+  // Ends the epoch; in the next one every agent is another.
+  void Replace() {
+    for (auto& agent : agents_) agent.reset();
+    const Deadline deadline = Deadline::After(kLimit);
+    while (hub_->ready() && !deadline.HasPassed()) std::this_thread::yield();
+    EXPECT_FALSE(hub_->ready());
+    for (int rank = 0; rank < 2; ++rank) Start(rank);
     (void)Ready();
   }
 
@@ -148,6 +150,11 @@ class ResidentTensorsTest : public ::testing::TestWithParam<Place> {
 
 std::string BytesOf(const Tensor& tensor) {
   return {static_cast<const char*>(tensor.data()), tensor.byte_size()};
+}
+
+Result<std::string> BytesOf(const std::shared_ptr<const ResidentTensor>& kept) {
+  PIPESERVE_ASSIGN_OR_RETURN(const Tensor tensor, kept->Fetch());
+  return BytesOf(tensor);
 }
 
 Result<std::string> ResidentTensorsTest::Copying(const Tensor& x) {
@@ -257,15 +264,22 @@ INSTANTIATE_TEST_SUITE_P(Everywhere, ResidentTensorsTest,
 
 using ResidentTensorsOfAgentsTest = ResidentTensorsTest;
 
-TEST_P(ResidentTensorsOfAgentsTest, AreLostWithTheirEpochAndTheServableGoesOn) {
+TEST_P(ResidentTensorsOfAgentsTest, OutliveTheAgentsThatComputedThem) {
   Serve([&](const Instance& x) -> Result<Instance> {
-    PIPESERVE_ASSIGN_OR_RETURN(const ResidentTensors old, Keep(x[0]));
-    group_->Replace(1);
-    EXPECT_ERROR(old[0]->Fetch(), kUnavailable, "lost with the group of agents");
-    EXPECT_ERROR(Run(x[0], {old[0]}), kUnavailable, "(output 0 of lm.step) is lost");
-    PIPESERVE_RETURN_IF_ERROR(Run(x[0]).status());
-    PIPESERVE_ASSIGN_OR_RETURN(const ResidentTensors next, Keep(x[0]));
-    PIPESERVE_RETURN_IF_ERROR(Turn(next[0]).status());
+    PIPESERVE_ASSIGN_OR_RETURN(const ResidentTensors kept, Keep(x[0]));
+    PIPESERVE_ASSIGN_OR_RETURN(const std::string state, BytesOf(kept[0]));
+    PIPESERVE_ASSIGN_OR_RETURN(const ResidentTensors turned, Turn(kept[0]));
+    PIPESERVE_ASSIGN_OR_RETURN(const std::string next, BytesOf(turned[0]));
+    EXPECT_FALSE(next == state);
+    group_->Replace();
+    // What others compute now does not take the place of what is kept.
+    PIPESERVE_RETURN_IF_ERROR(Keep(Values({kWidth, kWidth}, 3)).status());
+    PIPESERVE_ASSIGN_OR_RETURN(const ResidentTensors again, Turn(kept[0]));
+    for (const auto& [handle, wanted] :
+         {std::pair(kept[0], state), std::pair(turned[0], next), std::pair(again[0], next)}) {
+      PIPESERVE_ASSIGN_OR_RETURN(const std::string bytes, BytesOf(handle));
+      EXPECT_TRUE(bytes == wanted) << handle->ToString();
+    }
     return x;
   });
   EXPECT_OK(Ask(Values({kWidth, kWidth}, 0.1f)));

@@ -23,6 +23,7 @@ MORE_PIPELINES = """
 
 @register.register_pipeline(output_names=["z"], replayable=False)
 def predict_once(y):
+    print("predict_once has begun", flush=True)
     for _ in range(2000):
         z = step_graph.run(y)
     return z
@@ -30,6 +31,7 @@ def predict_once(y):
 
 @register.register_pipeline(output_names=["z"])
 def predict_long(y):
+    print("predict_long has begun", flush=True)
     for _ in range(2000):
         z = step_graph.run(y)
     return z
@@ -255,15 +257,15 @@ def test_random_kills_cost_time_and_no_answer(service):
     assert launcher.wait() == 0
 
 
-def in_flight(service, launcher, method):
+def in_flight(service, server, launcher, method):
     """The reply to a request under which an agent is killed."""
+    killed = launcher.agents()[5]
     replies = []
     client = Client(service.door, "matmul", method)
     ask = threading.Thread(target=lambda: replies.append(client.infer({"y": ONES})))
     ask.start()
-    time.sleep(0.1)  # It runs for longer; where it is does not matter.
+    server.wait_for(f"{method} has begun")
     assert not replies
-    killed = launcher.agents()[5]
     os.kill(killed, signal.SIGKILL)
     ask.join()
     await_agents(launcher, but=[killed])
@@ -273,9 +275,9 @@ def in_flight(service, launcher, method):
 def test_what_must_not_be_repeated_fails_and_all_else_is_repeated(service):
     server, launcher = service.serve(), service.launch()
     service.await_ready(server)
-    (answered,) = in_flight(service, launcher, "predict_long")
+    (answered,) = in_flight(service, server, launcher, "predict_long")
     assert np.all(answered["z"] == -144)
-    failed = in_flight(service, launcher, "predict_once")
+    failed = in_flight(service, server, launcher, "predict_once")
     assert failed["error"].startswith("Pipeline Failed: Run failed: matmul.step: ")
     assert "rank 5 is gone" in failed["error"] or "agent broke" in failed["error"]
 

@@ -91,7 +91,8 @@ for i in range(8):
     model_files.append([f"model/device{i}/matmul_0.mindir", f"model/device{i}/matmul_1.mindir"])
     group_configs.append([f"model/device{i}/group_config.pb"])
 distributed.startup_agents(distributed_address=sys.argv[1], model_files=model_files,
-                           group_config_files=group_configs, agent_start_port=int(sys.argv[2]))
+                           group_config_files=group_configs, agent_start_port=int(sys.argv[2]),
+                           on_agent_failure=sys.argv[3])
 """
 
 ONES = np.ones((128, 96), np.float32)
@@ -114,12 +115,14 @@ class Scenario:
         self.server = start_script("serving_server.py", SERVER, self.address, wait)
         self.agents = None
 
-    def start_agents(self):
-        self.agents = self._start_script("serving_agent.py", AGENT, self.address, self._agent_port)
+    def start_agents(self, on_agent_failure="restart"):
+        self.agents = self._start_script(
+            "serving_agent.py", AGENT, self.address, self._agent_port, on_agent_failure
+        )
         return self.agents
 
-    def start_all(self):
-        self.start_agents().wait_for("Success to start agents, ")
+    def start_all(self, on_agent_failure="restart"):
+        self.start_agents(on_agent_failure).wait_for("Success to start agents, ")
         return self
 
     def client(self, method="predict"):
@@ -177,7 +180,7 @@ def seed_8(tmp_path, shared_dir):
 
 
 def test_a_killed_agent_takes_its_siblings_with_it(seed_8, start_script, free_port):
-    scenario = Scenario(start_script, free_port).start_all()
+    scenario = Scenario(start_script, free_port).start_all(on_agent_failure="stop")
     pids = scenario.agent_pids()
     os.kill(pids[3], signal.SIGKILL)
     scenario.agents.wait()
@@ -278,7 +281,7 @@ def test_an_embedded_servable_runs_on_agents(tmp_path, shared_dir, start_script,
         pipeserve_native.load(tmp_path / "matmul", **place, wait_timeout=0.05)
     with pytest.raises(pipeserve_native.InvalidArgumentError, match="needs rank_table_json_file"):
         pipeserve_native.load(tmp_path / "matmul")
-    agents = start_script("serving_agent.py", AGENT, address, free_port(8))
+    agents = start_script("serving_agent.py", AGENT, address, free_port(8), "restart")
     with pipeserve_native.load(tmp_path / "matmul", **place) as matmul:
         x, z = matmul.predict(ONES, ONES)
         np.testing.assert_array_equal(x, np.full((128, 16), -96, np.float32))
