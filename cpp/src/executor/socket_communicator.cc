@@ -54,6 +54,7 @@ SocketCommunicator::SocketCommunicator(int rank, std::vector<Socket> sockets)
 
 Status SocketCommunicator::Exchange(std::span<const int32_t> group, const CollectiveCall& call,
                                     const void* input, std::byte* pieces, Deadline deadline) {
+  PIPESERVE_RETURN_IF_ERROR(TakeSending(group, call, deadline));
   for (size_t i = 0; i < group.size(); ++i) {
     // No arithmetic on `pieces` when it may be null.
     std::byte* const piece = call.bytes == 0 ? nullptr : pieces + i * call.bytes;
@@ -72,6 +73,7 @@ Status SocketCommunicator::Reduce(std::span<const int32_t> group, const Collecti
 
 Status SocketCommunicator::SumSlices(std::span<const int32_t> group, const CollectiveCall& call,
                                      const void* input, void* output, Deadline deadline) {
+  PIPESERVE_RETURN_IF_ERROR(TakeSending(group, call, deadline));
   const size_t own = std::ranges::lower_bound(group, rank()) - group.begin();
   const Slice mine(own, group.size(), call.bytes);
   slices_.resize(std::max(slices_.size(), group.size() * mine.length));
@@ -99,7 +101,7 @@ Status SocketCommunicator::SumSlices(std::span<const int32_t> group, const Colle
 
 Status SocketCommunicator::Move(std::span<const int32_t> group, const CollectiveCall& call,
                                 Deadline deadline) {
-  PIPESERVE_RETURN_IF_ERROR(Start(group, call, deadline));
+  Start(group, call);
   for (const int32_t peer : group) {
     // The sockets have room for most pieces, so that sending first saves a poll().
     if (peer != rank()) PIPESERVE_RETURN_IF_ERROR(SendSome(peer));
@@ -118,17 +120,22 @@ Status SocketCommunicator::Move(std::span<const int32_t> group, const Collective
   return OkStatus();
 }
 
-Status SocketCommunicator::Start(std::span<const int32_t> group, const CollectiveCall& call,
-                                 Deadline deadline) {
+Status SocketCommunicator::TakeSending(std::span<const int32_t> group, const CollectiveCall& call,
+                                       Deadline deadline) {
+  for (const int32_t each : group) {
+    if (each != rank()) PIPESERVE_RETURN_IF_ERROR(outbox_.AwaitEmpty(each, call, deadline));
+  }
+  return OkStatus();
+}
+
+void SocketCommunicator::Start(std::span<const int32_t> group, const CollectiveCall& call) {
   for (const int32_t each : group) {
     if (each == rank()) continue;
-    PIPESERVE_RETURN_IF_ERROR(outbox_.AwaitEmpty(each, call, deadline));
     Peer& peer = peers_[each];
     peer.outgoing = HeaderOf(call, ++peer.sent_count);
     peer.wanted = HeaderOf(call, ++peer.received_count);
     peer.sent = peer.received = 0;
   }
-  return OkStatus();
 }
 
 SocketCommunicator::Header SocketCommunicator::HeaderOf(const CollectiveCall& call,

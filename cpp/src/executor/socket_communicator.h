@@ -65,7 +65,9 @@ class SocketCommunicator final : public ExchangeCommunicator, private Carrier {
                    void* output, Deadline deadline);
   // Sends each member its `source`, and receives its `piece`.
   Status Move(std::span<const int32_t> group, const CollectiveCall& call, Deadline deadline);
-  Status Start(std::span<const int32_t> group, const CollectiveCall& call, Deadline deadline);
+  // Waits until no message is on its way, whose sending has the fields of the peers.
+  Status TakeSending(std::span<const int32_t> group, const CollectiveCall& call, Deadline deadline);
+  void Start(std::span<const int32_t> group, const CollectiveCall& call);
   static Header HeaderOf(const CollectiveCall& call, uint64_t sequence);
   // Fills `polled_`; false when every message is sent and received.
   bool SelectPending(std::span<const int32_t> group);
