@@ -46,7 +46,7 @@ class AgentCollectivesTest : public ::testing::TestWithParam<const char*> {
     options.rank_table.ranks.resize(kRanks, {"127.0.0.1", 0});
     options.address = "127.0.0.1:0";
     options.call_timeout = std::chrono::seconds(20);
-    options.failover_timeout = {};  // What fails is seen, not made again.
+    options.failover_timeout = std::chrono::milliseconds(0);  // A call that loses its group fails.
     auto hub = AgentHub::Create(options);
     ASSERT_OK(hub);
     hub_ = *std::move(hub);

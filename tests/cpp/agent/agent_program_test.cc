@@ -59,7 +59,7 @@ class AgentProgramTest : public ::testing::Test {
     options.rank_table.ranks.resize(kRanks, {"127.0.0.1", 0});
     options.address = "127.0.0.1:0";
     options.call_timeout = call_timeout;
-    options.failover_timeout = {};  // What fails is seen, not made again.
+    options.failover_timeout = std::chrono::milliseconds(0);  // A call that loses its group fails.
     auto hub = AgentHub::Create(options);
     ASSERT_OK(hub);
     hub_ = *std::move(hub);

@@ -74,7 +74,7 @@ class AgentsOnAscend {
     options.rank_table.ranks.resize(static_cast<size_t>(model.ranks), {"127.0.0.1", 0});
     options.address = "127.0.0.1:0";
     options.call_timeout = std::chrono::seconds(5);
-    options.failover_timeout = std::chrono::milliseconds(0);  // What a lost call fails with is seen.
+    options.failover_timeout = std::chrono::milliseconds(0);  // A call that loses its group fails.
     auto hub = AgentHub::Create(options);
     EXPECT_OK(hub);
     hub_ = *std::move(hub);
