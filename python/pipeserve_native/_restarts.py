@@ -6,7 +6,7 @@ from collections import deque
 
 _FIRST_DELAY = 0.1
 _LAST_DELAY = 10.0
-_STEADY_SECONDS = 5.0
+_STEADY_SECONDS = 1.0
 """One that has been ready for so long starts its delays anew."""
 _WINDOW_SECONDS = 600.0
 

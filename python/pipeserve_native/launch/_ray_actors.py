@@ -38,6 +38,7 @@ _logger = logging.getLogger("pipeserve_native")
 _LOOPBACK = "127.0.0.1"
 _LOCATE_SERVER_SECONDS = 60.0
 _MESSAGE_BYTES = 100 << 20
+_CONNECTIONS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,11 @@ class ServerActor(_Restartable):
         self._registry = _config.load_config(self._parent, self._name)
         self._hub_address = ""
         self._version = self._open(self._registry, ip)
-        limits: dict[str, Any] = {"max_message_bytes": _MESSAGE_BYTES, "ssl": None}
+        limits: dict[str, Any] = {
+            "max_message_bytes": _MESSAGE_BYTES,
+            "max_connections": _CONNECTIONS,
+            "ssl": None,
+        }
         self._grpc = self._server.start_grpc(f"{ip}:{options.grpc_port}", **limits)
         self._rest = ""
         if options.rest_port:

@@ -205,7 +205,9 @@ TEST_P(AgentPipelineTest, ALostDeviceEndsTheSessionAfterAllAnswers) {
     callers.emplace_back([&group] {
       const Tensor x = Tensor::Of<float>({2}, {1, 2});
       std::vector<Tensor> outputs;
-      EXPECT_FALSE((*group)->Run(0, std::span(&x, 1), {.deadline = Soon()}, &outputs).ok());
+      const CallContext context{.deadline = Soon(), .replayable = false};
+      const Status status = (*group)->Run(0, std::span(&x, 1), context, &outputs);
+      EXPECT_THAT(std::string(status.message()), testing::HasSubstr("matmul failed with 507015"));
     });
   }
   EXPECT_TRUE(pipeline.AwaitBegun(kCalls));

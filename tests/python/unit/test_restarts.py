@@ -10,7 +10,7 @@ def test_delays_double_up_to_ten_seconds():
 def test_one_that_was_ready_for_a_while_starts_anew():
     restarts = Restarts(None)
     assert restarts.next(0.0, None) == 0.1
-    assert restarts.next(10.0, 9.0) == 10.2  # Ready, but for a second only.
+    assert restarts.next(10.0, 9.5) == 10.2  # Ready, but for half a second only.
     assert restarts.next(20.0, 11.0) == 20.1
 
 
