@@ -7,7 +7,6 @@ agent for each of them: a group of one rank. It ends with the servable or with t
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 
 from pipeserve_native import _launcher
@@ -83,7 +82,7 @@ def agent_request(
     """What the launcher of the agent is asked for, but for where the server is."""
     _check_files(declaration, files, key)
     return _launcher.Request(
-        door=_launcher.Door(address="", ssl=None, token=secrets.token_hex(16), token_file=None),
+        door=_launcher.Door(address="", ssl=None, token=os.urandom(16).hex(), token_file=None),
         model_files=[files],
         group_config_files=None,
         agent_start_port=0,
