@@ -7,6 +7,7 @@
 #include <span>
 
 #include "base/counters.h"
+#include "base/mutex.h"
 #include "base/unix_socket.h"
 
 namespace pipeserve {
@@ -20,17 +21,27 @@ constexpr size_t kMaxArea = size_t{1} << 30;
 // Calls that lag behind, calls that are waited for, and results that a pipeline still holds.
 constexpr size_t kCallsUnderWay = 16;
 
-// Stays with a tensor's bytes, so that they are copied once however many calls take them.
+// Stays with a tensor's bytes, so that they are copied once in an epoch however many calls take
+// them. Thread-safe.
 class CopyInArea final : public BufferCompanion {
  public:
   CopyInArea(const ShmHeap* heap, Buffer copy) : heap_(heap), copy_(std::move(copy)) {}
 
-  const ShmHeap* heap() const { return heap_; }  // Alive while the copy is.
-  const Buffer& copy() const { return copy_; }
+  // Nothing when the copy lies elsewhere.
+  std::optional<Buffer> In(const ShmHeap* heap) const {
+    MutexLock lock(mutex_);
+    return heap_ == heap ? std::optional(copy_) : std::nullopt;
+  }
+  void Replace(const ShmHeap* heap, Buffer copy) const {
+    MutexLock lock(mutex_);
+    heap_ = heap;
+    std::swap(copy_, copy);  // The one before is freed without the lock.
+  }
 
  private:
-  const ShmHeap* const heap_;
-  const Buffer copy_;
+  mutable Mutex mutex_;
+  mutable const ShmHeap* heap_ GUARDED_BY(mutex_);  // Alive while the copy is.
+  mutable Buffer copy_ GUARDED_BY(mutex_);
 };
 
 size_t BytesOf(const std::vector<TensorInfo>& infos) {
@@ -96,7 +107,11 @@ Result<ShmBlock> ShmSpace::Place(const Tensor& tensor, std::vector<Buffer>* kept
   PIPESERVE_ASSIGN_OR_RETURN(Buffer copy, inputs_->Allocate(tensor.byte_size()));
   if (tensor.byte_size() > 0) std::memcpy(copy.mutable_data(), tensor.data(), tensor.byte_size());
   CountCopy(tensor.byte_size());
-  tensor.buffer().Attach(std::make_unique<CopyInArea>(inputs_.get(), copy));
+  if (const auto* earlier = dynamic_cast<const CopyInArea*>(tensor.buffer().companion())) {
+    earlier->Replace(inputs_.get(), copy);
+  } else {
+    tensor.buffer().Attach(std::make_unique<CopyInArea>(inputs_.get(), copy));
+  }
   const ShmBlock block{.area = ShmBlock::kInputs,
                        .offset = *inputs_->OffsetOf(copy.data(), copy.size()),
                        .bytes = copy.size(),
@@ -107,8 +122,10 @@ Result<ShmBlock> ShmSpace::Place(const Tensor& tensor, std::vector<Buffer>* kept
 
 std::optional<ShmBlock> ShmSpace::Find(const Tensor& tensor, std::vector<Buffer>* kept) const {
   Buffer buffer = tensor.buffer();
-  const auto* earlier = dynamic_cast<const CopyInArea*>(buffer.companion());
-  if (earlier != nullptr && earlier->heap() == inputs_.get()) buffer = earlier->copy();
+  if (const auto* earlier = dynamic_cast<const CopyInArea*>(buffer.companion())) {
+    std::optional<Buffer> copy = earlier->In(inputs_.get());
+    if (copy.has_value()) buffer = *std::move(copy);
+  }
   for (const auto area : {ShmBlock::kInputs, ShmBlock::kOutputs}) {
     const ShmHeap& heap = area == ShmBlock::kInputs ? *inputs_ : *outputs_;
     const std::optional<size_t> offset = heap.OffsetOf(buffer.data(), buffer.size());

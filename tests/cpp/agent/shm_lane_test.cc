@@ -243,7 +243,10 @@ TEST_F(ShmLaneTest, ATensorIsCopiedOnceHoweverManyCallsTakeIt) {
 
     const auto next_epoch = *ShmSpace::Create(kGraphs);
     ASSERT_OK(next_epoch->Place(tensor, &kept));  // Has memory of its own.
-    EXPECT_LT(next_epoch->inputs().free_bytes(), next_epoch->inputs().memory().size());
+    const size_t free_next = next_epoch->inputs().free_bytes();
+    EXPECT_LT(free_next, next_epoch->inputs().memory().size());
+    ASSERT_OK(next_epoch->Place(tensor, &kept));
+    EXPECT_EQ(next_epoch->inputs().free_bytes(), free_next) << "copied twice in one epoch";
   }
   EXPECT_GT(space_->inputs().free_bytes(), free) << "the copy goes with the tensor";
 }

@@ -164,14 +164,11 @@ TEST_P(ResidentOnAscendTest, EveryTurnButTheFirstCopiesNothingToTheDevice) {
   servable_->Stop();
 }
 
-// What the device had kept went with the epoch; the server has it. Of x, too, whose copy for the
-// agents stays in the memory of that epoch, so that each later call makes one of its own.
+// What the device had kept went with the epoch; the server has it, and x.
 TEST_P(ResidentOnAscendTest, AHandleOfTheEpochBeforeIsCopiedOnce) {
   first_turn_of_epoch_ = 5;
   Predict();
-  const bool shm = GetParam().lane == LaneKind::kShm;
-  std::vector<int> wanted(kTurns, shm ? 1 : 2);
-  if (shm) std::fill_n(wanted.begin(), first_turn_of_epoch_, 0);
+  std::vector<int> wanted(kTurns, GetParam().lane == LaneKind::kShm ? 0 : 2);
   wanted[0] = uploads_[0];
   wanted[5] = 2;
   EXPECT_EQ(uploads_, wanted);
