@@ -206,7 +206,7 @@ Result<std::shared_ptr<Executor>> AgentHub::WaitReady(Deadline deadline) {
   return impl_->keeper().WaitReady(deadline);
 }
 
-bool AgentHub::ready() const { return impl_->keeper().ready(); }
+uint64_t AgentHub::ready_epoch() const { return impl_->keeper().ready_epoch(); }
 
 bool AgentHub::available() const { return impl_->keeper().available(); }
 

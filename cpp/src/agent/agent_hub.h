@@ -50,8 +50,10 @@ class AgentHub {
   // kCancelled (stopped).
   Result<std::shared_ptr<Executor>> WaitReady(Deadline deadline);
 
-  // True while every rank of the current epoch is connected.
-  bool ready() const;
+  // The number of the group's epoch while it is ready: all of its ranks are connected and have
+  // joined each other. 0: it is not.
+  uint64_t ready_epoch() const;
+  bool ready() const { return ready_epoch() != 0; }
 
   // Also while calls wait for agents that may still come back.
   bool available() const;

@@ -303,9 +303,9 @@ Result<std::shared_ptr<Executor>> GroupKeeper::WaitReady(Deadline deadline) {
   }
 }
 
-bool GroupKeeper::ready() const {
+uint64_t GroupKeeper::ready_epoch() const {
   MutexLock lock(mutex_);
-  return group_ != nullptr && group_->ready();
+  return group_ != nullptr && group_->ready() ? state_.epoch() : 0;
 }
 
 bool GroupKeeper::available() const {

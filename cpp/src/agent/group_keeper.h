@@ -53,7 +53,8 @@ class GroupKeeper {
   void ReportFailure(const std::string& reason);
 
   Result<std::shared_ptr<Executor>> WaitReady(Deadline deadline);
-  bool ready() const;
+  uint64_t ready_epoch() const;  // See AgentHub.
+  bool ready() const { return ready_epoch() != 0; }
   bool available() const;
   // Tells the agents to exit and refuses new ones. Idempotent.
   void Stop(const std::string& reason);

@@ -134,15 +134,19 @@ void DistributedServable::Serve(std::shared_ptr<Executor> group) {
     return;
   }
   const std::shared_ptr<Servable> servable = *std::move(created);
+  const uint64_t first_epoch = hub_->ready_epoch();
   dispatcher_.Publish(spec_.name, spec_.version, servable, [this] { return hub_->available(); });
+  uint64_t epoch = first_epoch;
   do {
-    const bool ready = hub_->ready();
-    SetState(
-        ready ? OkStatus()
-              : DeadlineExceeded(StrCat("servable ", spec_.name, ": the group of agents is lost")));
-    if (!ready && on_agent_lost_) break;
+    epoch = hub_->ready_epoch();
+    SetState(epoch != 0 ? OkStatus()
+                        : DeadlineExceeded(
+                              StrCat("servable ", spec_.name, ": the group of agents is lost")));
+    // Agents that were lost and are back by now have been lost all the same.
+    if (on_agent_lost_ && epoch != first_epoch) break;
   } while (!WaitForStop());
-  if (!hub_->ready()) hub_->Stop();  // What waits for agents would hold up the rest.
+  // What waits for agents would hold up the rest.
+  if (epoch == 0 || !stopping()) hub_->Stop();
   servable->Stop();  // Before it is taken back: a pipeline that has begun may still call methods.
   dispatcher_.Publish(spec_.name, spec_.version, nullptr);
   if (stopping()) return;

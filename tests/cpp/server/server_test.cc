@@ -356,6 +356,24 @@ TEST(ServerTest, AServableThatStopsWithItsAgentsTellsOnceAndRefusesRequests) {
             "Request servable(gather) method(identity) , servable is not available");
 }
 
+TEST(ServerTest, AServableThatStopsWithItsAgentsDoesSoThoughAnotherTakesTheirPlaceAtOnce) {
+  constexpr std::chrono::seconds kLimit{20};
+  const TestFolder dir;
+  const auto server = MakeServer();
+  std::promise<void> lost;
+  DistributedServableOptions options = Ranks(dir, 1);
+  options.on_agent_lost = [&] { lost.set_value(); };
+  ServableSpec spec = GatherSpec();
+  const Result<std::string> hub = server->StartDistributed(spec, options);
+  ASSERT_OK(hub);
+  std::optional<GatherAgent> agent(std::in_place, *hub, 0);
+  ASSERT_OK(server->WaitReady("gather", 1, kLimit));
+  agent->Kill();
+  agent.emplace(*hub, 0);
+  ASSERT_EQ(lost.get_future().wait_for(kLimit), std::future_status::ready);
+  EXPECT_OK(agent->Join());
+}
+
 TEST(ServerTest, TimesOfADistributedServableAreChecked) {
   const TestFolder dir;
   const auto server = MakeServer();
