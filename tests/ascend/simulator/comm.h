@@ -20,6 +20,7 @@ struct CommObject final : Object {
   uint64_t sequence = 0;
   Point last;  // Its last collective.
   bool failed = false;
+  Point failed_by;  // The task that made it fail; without a stream a call of the host did.
 };
 
 }  // namespace pipeserve::ascend::sim

@@ -95,6 +95,7 @@ class StreamObject final : public Object, public std::enable_shared_from_this<St
   void Demand(uint64_t task);
   bool IsPassed(uint64_t task) const { return done_ >= task; }
   uint64_t enqueued() const { return enqueued_; }
+  uint64_t running() const { return done_ + 1; }
 
   const std::shared_ptr<ContextObject>& context() const { return context_; }
   StreamId id() const { return id_; }

@@ -145,6 +145,13 @@ void ComeLateOrNever(Core& core, const Collective& work, Lock& lock) {
   core.changed.wait_for(lock, delay, [&] { return work.stream->is_abandoned(); });
 }
 
+// The host learns of it when it waits for the task.
+void NoteFailure(const Collective& work) {
+  if (work.comm->failed) return;
+  work.comm->failed = true;
+  work.comm->failed_by = {work.stream, work.stream->running()};
+}
+
 int32_t Run(Core& core, const Collective& work, Lock& lock) {
   ComeLateOrNever(core, work, lock);
   if (work.comm->failed) return codes::kTaskTimeout;
@@ -156,7 +163,7 @@ int32_t Run(Core& core, const Collective& work, Lock& lock) {
   do {
     const size_t bytes = std::min(chunk, work.bytes() - begin);
     if (Exchange(core, work, begin, bytes, lock) != Met::kAll) {
-      work.comm->failed = true;
+      NoteFailure(work);
       return codes::kTaskTimeout;
     }
     begin += bytes;
@@ -177,11 +184,18 @@ std::optional<Failure> CheckType(Call& call, HcclDataType type, Operation operat
       Text(call.name(), " of type ", static_cast<int>(type), " on ", call.core.settings.soc));
 }
 
+// A task fails when it runs; until the host has waited for it, it cannot know, and enqueues more,
+// which then fails as well.
+bool IsKnown(const Core& core, const Point& failed_by) {
+  return failed_by.stream == nullptr ||
+         Covers(core.host_clock, failed_by.stream->id(), failed_by.task);
+}
+
 std::optional<Failure> CheckComm(Call& call, const CommObject& comm, StreamObject& stream) {
   if (comm.context != call.context()) {
     call.Break("C3", 0, Text(call.name(), " with a communicator of another context"));
   }
-  if (comm.failed) {
+  if (comm.failed && IsKnown(call.core, comm.failed_by)) {
     return call.Break("H4", codes::kHcclInternal,
                       Text(call.name(), " with a communicator that has failed"));
   }
@@ -247,7 +261,7 @@ HcclCode Enqueue(Call& call, Operation operation, void* send, void* receive, uin
       comm,      stream,      operation,  element, count, from, static_cast<std::byte*>(receive),
       signature, call.name(), task.origin};
   task.run = [&core = call.core, work](Lock& lock) { return Run(core, work, lock); };
-  task.fail = [comm] { comm->failed = true; };
+  task.fail = [work] { NoteFailure(work); };
   comm->last = {stream, stream->Enqueue(std::move(task))};
   return HcclCode::kSuccess;
 }

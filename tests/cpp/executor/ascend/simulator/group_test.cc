@@ -336,6 +336,22 @@ TEST_F(SimulatorCommTest, FailedCommunicatorIsFinished) {
   ExpectBroken({"H4", "H4"});
 }
 
+TEST_F(SimulatorCommTest, FailureThatTheHostHasNotWaitedForBreaksNoRuleYet) {
+  ASSERT_EQ(Join(RankTable(1)), 0);
+  void* const block = Upload({1});
+  void* const other = Upload({1});
+  SimControl("fail-task 1");
+  EXPECT_EQ(Sum(block, block, 1, stream), 0);
+  for (int i = 0; i < 100; ++i) {  // It fails meanwhile.
+    EXPECT_EQ(Sum(other, other, 1, stream), 0);
+    std::this_thread::yield();
+  }
+  EXPECT_NE(Code(acl.aclrtSynchronizeStreamWithTimeout(stream, kLimit)), 0);
+  EXPECT_NE(Sum(other, other, 1, stream), 0);
+  ExpectBroken({"H4"});
+  EXPECT_ACL(acl.HcclCommDestroy(comm));
+}
+
 TEST_F(SimulatorCommTest, DestroyedWhileBusy) {
   SimControl("set mode=lazy");
   ASSERT_EQ(Join(RankTable(1)), 0);
