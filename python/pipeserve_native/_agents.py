@@ -21,14 +21,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeserve_native._errors import FailedPreconditionError
-from pipeserve_native._processes import poll
+from pipeserve_native._processes import LinePipe, poll
 from pipeserve_native._restarts import Restarts
 
 _logger = logging.getLogger("pipeserve_native")
 
 _TERMINATE_SECONDS = 10.0
 _CASCADE_SECONDS = 3.0
-_READ_SIZE = 65_536
 
 _EXIT_DONE = 0
 _EXIT_USAGE = 2
@@ -71,8 +70,11 @@ class _Process:
         new_session: bool,
     ) -> None:
         with contextlib.ExitStack() as child_ends:
+            own_ends = child_ends.enter_context(contextlib.ExitStack())  # Closed if it fails.
             launcher_read, self._launcher_write = os.pipe()
-            self.status_fd, status_write = os.pipe()
+            status_read, status_write = os.pipe()
+            for fd in (self._launcher_write, status_read):
+                own_ends.callback(os.close, fd)
             passed = {"--launcher-fd": launcher_read, "--status-fd": status_write}
             if key is not None:
                 key_read, key_write = os.pipe()
@@ -89,15 +91,13 @@ class _Process:
                 env={**os.environ, **environment},
                 start_new_session=new_session,
             )
-        os.set_blocking(self.status_fd, False)
+            own_ends.pop_all()
+        self.status = LinePipe(status_read)
         self.exit_fd = os.pidfd_open(self._process.pid)
         self.ready_since: float | None = None
         self.error: str | None = None
         """What it said when it could not start."""
         self.missed_beats = 0
-        self.speaks = True
-        """Whether its end of the pipe is open."""
-        self._line = b""
 
     @property
     def pid(self) -> int:
@@ -106,12 +106,8 @@ class _Process:
 
     def read_status(self) -> None:
         """Takes what it has said since the last time."""
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.status_fd, _READ_SIZE):
-                *lines, self._line = (self._line + data).split(b"\n")
-                for line in lines:
-                    self._take(json.loads(line))
-            self.speaks = False
+        for line in self.status.read():
+            self._take(json.loads(line))
 
     def _take(self, status: dict[str, str]) -> None:
         self.missed_beats = 0
@@ -140,8 +136,9 @@ class _Process:
 
     def close(self) -> None:
         """Closes the pipes."""
-        for fd in (self._launcher_write, self.status_fd, self.exit_fd):
-            os.close(fd)
+        self.status.close()
+        os.close(self._launcher_write)
+        os.close(self.exit_fd)
 
 
 class _Seat:
@@ -226,7 +223,7 @@ class Agents:
         """Starts the processes and waits until each has loaded its graphs and registered."""
         for seat in self._seats:
             self._spawn(seat)
-        waiting = {seat.process.status_fd: seat for seat in self._seats if seat.process}
+        waiting = {seat.process.status.fd: seat for seat in self._seats if seat.process}
         while waiting:
             for fd in poll(list(waiting), None):
                 if self._has_started(waiting[fd]):
@@ -242,7 +239,7 @@ class Agents:
             raise FailedPreconditionError(
                 f"Fail to start agents, rank {seat.rank}: {process.error}"
             )
-        if process.ready_since is None and not process.speaks:
+        if process.ready_since is None and not process.status.is_open:
             raise FailedPreconditionError(
                 f"Fail to start agents because of death of one agent, rank {seat.rank}"
             )
@@ -284,7 +281,7 @@ class Agents:
         """One turn of the watch. False: all agents are to end."""
         running = [(seat, seat.process) for seat in self._seats if seat.process is not None]
         fds = [self._wake_read, *(process.exit_fd for _, process in running)]
-        fds += [process.status_fd for _, process in running if process.speaks]
+        fds += [process.status.fd for _, process in running if process.status.is_open]
         due = [seat.due for seat in self._seats if seat.process is None]
         ready = poll(fds, min([self._next_beat, *due]) - time.monotonic())
         if self._wake_read in ready:
@@ -296,8 +293,7 @@ class Agents:
                     return False
             else:
                 self._look_after(seat, process, beat)
-        self._start_due()
-        return True
+        return self._start_due()
 
     def _take_beat(self) -> bool:
         """Whether a heartbeat has passed. One at a time, whatever this process has slept through:
@@ -343,30 +339,35 @@ class Agents:
             )
             self._cascade()
             return False
+        reason = f" ({process.error})" if process.error else ""
+        return self._start_later(seat, f"ended with exit code {code}{reason}", process.ready_since)
+
+    def _start_later(self, seat: _Seat, why: str, ready_since: float | None) -> bool:
+        """False: it was started again too often, and all others are to end, too."""
         now = time.monotonic()
-        due = seat.restarts.next(now, process.ready_since)
+        due = seat.restarts.next(now, ready_since)
         if due is None:
-            reason = (
-                f"agent of rank {seat.rank} ended with exit code {code} after "
-                f"{seat.restarts.describe_limit()}"
-            )
+            reason = f"agent of rank {seat.rank} {why} after {seat.restarts.describe_limit()}"
             _logger.error("%s, ending its siblings", reason)
             self._supervision.give_up(reason)
             return False
         seat.due = due
         _logger.warning(
-            "agent of rank %d ended with exit code %d%s, starting it again in %.1f s",
-            seat.rank,
-            code,
-            f" ({process.error})" if process.error else "",
-            due - now,
+            "agent of rank %d %s, starting it again in %.1f s", seat.rank, why, due - now
         )
         return True
 
-    def _start_due(self) -> None:
+    def _start_due(self) -> bool:
+        """False: all are to end."""
         for seat in self._seats:
-            if seat.process is None and seat.due <= time.monotonic():
+            if seat.process is not None or seat.due > time.monotonic():
+                continue
+            try:
                 self._spawn(seat)
+            except OSError as error:  # No process, memory or descriptor is left, say.
+                if not self._start_later(seat, f"cannot be started: {error}", None):
+                    return False
+        return True
 
     def _cascade(self) -> None:
         """As in MindSpore Serving: three seconds to end by themselves, then SIGINT."""

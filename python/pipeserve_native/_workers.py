@@ -7,7 +7,6 @@ ready, and what it logs.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -24,13 +23,12 @@ from typing import Any
 
 from pipeserve_native import _core
 from pipeserve_native._errors import FailedPreconditionError, UnavailableError
-from pipeserve_native._processes import poll
+from pipeserve_native._processes import LinePipe, poll
 from pipeserve_native._restarts import Restarts
 
 _logger = logging.getLogger("pipeserve_native")
 
-_READ_SIZE = 65_536
-_LONGEST_LINE = 1 << 24
+_READ_SIZE = 64
 _END_SECONDS = 10.0
 """A worker that has not ended by itself so long after its connection did is killed."""
 
@@ -79,7 +77,7 @@ class _Process:
 
     def __init__(self, directory: str, servable: str, version: int) -> None:
         self.socket, workers_socket = socket.socketpair()
-        self.status_fd, status_write = os.pipe()
+        status_read, status_write = os.pipe()
         start = {
             "directory": directory,
             "servable": servable,
@@ -95,19 +93,20 @@ class _Process:
                 pass_fds=(workers_socket.fileno(), status_write),
                 stdin=subprocess.DEVNULL,
             )
+        except OSError:
+            self.socket.close()
+            os.close(status_read)
+            raise
         finally:
             workers_socket.close()
             os.close(status_write)
-        os.set_blocking(self.status_fd, False)
+        self.status = LinePipe(status_read)
         self.exit_fd = os.pidfd_open(self._process.pid)
         self.ready_since: float | None = None
         self.error: str | None = None
         """What it said when it could not start."""
         self.number: int | None = None
         """In the pool, once it is ready."""
-        self.speaks = True
-        """Whether its end of the pipe is open."""
-        self._line = b""
 
     @property
     def pid(self) -> int:
@@ -116,14 +115,8 @@ class _Process:
 
     def read_status(self) -> None:
         """Takes what it has said since the last time."""
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.status_fd, _READ_SIZE):
-                *lines, self._line = (self._line + data).split(b"\n")
-                for line in lines:
-                    self._take(line)
-                if len(self._line) > _LONGEST_LINE:
-                    self._give_up("a line without an end")
-            self.speaks = False
+        for line in self.status.read():
+            self._take(line)
 
     def _take(self, line: bytes) -> None:
         try:
@@ -135,13 +128,9 @@ class _Process:
             else:
                 self.ready_since = time.monotonic()
         except (ValueError, TypeError, KeyError, RecursionError):
-            self._give_up(repr(line[:80]))
-
-    def _give_up(self, nonsense: str) -> None:
-        """The function in it has written to what is not its own, say."""
-        _logger.warning("worker process %d says %s, killing it", self.pid, nonsense)
-        self._line = b""
-        self.kill()
+            # A function in it has written to what is not its own, say.
+            _logger.warning("worker process %d says %r, killing it", self.pid, line[:80])
+            self.kill()
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -152,7 +141,7 @@ class _Process:
         code = self._process.wait()
         self.read_status()
         self.socket.close()
-        os.close(self.status_fd)
+        self.status.close()
         os.close(self.exit_fd)
         return _describe(code)
 
@@ -271,7 +260,7 @@ class Workers:
 
     def _fds(self, running: list[tuple[_Seat, _Process]]) -> list[int]:
         fds = [self._wake_read, *(process.exit_fd for _, process in running)]
-        return fds + [process.status_fd for _, process in running if process.speaks]
+        return fds + [process.status.fd for _, process in running if process.status.is_open]
 
     def _patience(self, now: float) -> float | None:
         """Seconds until there is something to do by itself."""
