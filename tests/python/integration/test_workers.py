@@ -280,19 +280,26 @@ KILLS = 4
 
 
 def under_kills(served, ask):
-    """Four threads call ``ask``, each with other numbers, until workers have been killed."""
+    """Four threads call ``ask``, each with other numbers, until workers have been killed.
+
+    Each kill comes after some answers.
+    """
     stop = threading.Event()
+    answered = []
 
     def ask_on(first):
         asked = 0
         while not stop.is_set():
             ask(first + asked)
+            answered.append(first + asked)
             asked += 1
         return asked
 
     def kill():
         try:
-            for _ in range(KILLS):
+            for kill in range(KILLS):
+                enough = 6 * (kill + 1)
+                wait_until(lambda enough=enough: len(answered) >= enough, "too few answers")
                 wait_until(lambda: len(served.worker_pids()) == 2, "a worker has not come back")
                 served.ask("double")  # One of them works.
                 os.kill(served.worker_pids()[0], signal.SIGKILL)
