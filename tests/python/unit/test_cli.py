@@ -30,8 +30,8 @@ def test_help_of_a_command_shows_its_examples(command, capsys):
 
 
 def test_examples_can_be_parsed():
-    texts = _cli._SERVE_EXAMPLES + _cli._AGENT_EXAMPLES + _cli._INFER_EXAMPLES
-    for line in (texts + _cli._EXPORT_EXAMPLES).splitlines():
+    texts = [_cli._serve.EXAMPLES, _cli._agent.EXAMPLES, _cli._infer.EXAMPLES]
+    for line in "".join([*texts, _cli._EXPORT_EXAMPLES]).splitlines():
         assert callable(_cli._parser().parse_args(shlex.split(line)[1:]).run)
 
 
