@@ -166,6 +166,14 @@ def is_alive(pid):
         return False
 
 
+def command_line(pid):
+    """Empty once the process has ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 class Served:
     def __init__(self, program, folder):
         self.program = program
@@ -192,11 +200,7 @@ class Served:
         """Of all workers that run."""
         children = pathlib.Path(f"/proc/{self.program.process.pid}/task").glob("*/children")
         pids = [int(pid) for path in children for pid in path.read_text().split()]
-        return [
-            pid
-            for pid in pids
-            if b"pipeserve_native._worker" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+        return [pid for pid in pids if b"pipeserve_native._worker" in command_line(pid)]
 
 
 def add_graph():
@@ -302,7 +306,9 @@ def under_kills(served, ask):
                 wait_until(lambda enough=enough: len(answered) >= enough, "too few answers")
                 wait_until(lambda: len(served.worker_pids()) == 2, "a worker has not come back")
                 served.ask("double")  # One of them works.
-                os.kill(served.worker_pids()[0], signal.SIGKILL)
+                victim = served.worker_pids()[0]
+                os.kill(victim, signal.SIGKILL)
+                wait_until(lambda gone=victim: not is_alive(gone), "a kill had no effect")
         finally:
             stop.set()
 

@@ -87,7 +87,9 @@ def test_bad_json_is_wrong_usage(capsys):
 
 
 def test_json_gives_the_types_that_rest_gives():
-    (instance,) = _cli._infer._read_json('{"i": [1, -2], "f": [[1.5, 2]], "one": 3, "on": true, "s": "a"}')
+    (instance,) = _cli._infer._read_json(
+        '{"i": [1, -2], "f": [[1.5, 2]], "one": 3, "on": true, "s": "a"}'
+    )
     types = {name: getattr(value, "dtype", type(value)) for name, value in instance.items()}
     assert types == {"i": np.int32, "f": np.float32, "one": np.int32, "on": np.bool_, "s": str}
     assert instance["f"].shape == (1, 2) and instance["one"].shape == ()
@@ -109,7 +111,9 @@ def test_json_that_is_no_tensor_is_wrong_usage(value, text, capsys):
 def test_inputs_are_arrays_or_the_bytes_of_files(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(3))
     (tmp_path / "photo.png").write_bytes(b"\x89PNG")
-    inputs = _cli._infer._read_inputs([f"x={tmp_path / 'x.npy'}", f"image={tmp_path / 'photo.png'}"])
+    inputs = _cli._infer._read_inputs(
+        [f"x={tmp_path / 'x.npy'}", f"image={tmp_path / 'photo.png'}"]
+    )
     assert inputs["x"].tolist() == [0, 1, 2]
     assert inputs["image"] == b"\x89PNG"
 
