@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeserve_native import _cli
+from pipeserve_native._cli import _infer
 from pipeserve_native._core import __version__
 
 
@@ -87,7 +88,7 @@ def test_bad_json_is_wrong_usage(capsys):
 
 
 def test_json_gives_the_types_that_rest_gives():
-    (instance,) = _cli._infer._read_json(
+    (instance,) = _infer._read_json(
         '{"i": [1, -2], "f": [[1.5, 2]], "one": 3, "on": true, "s": "a"}'
     )
     types = {name: getattr(value, "dtype", type(value)) for name, value in instance.items()}
@@ -111,9 +112,7 @@ def test_json_that_is_no_tensor_is_wrong_usage(value, text, capsys):
 def test_inputs_are_arrays_or_the_bytes_of_files(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(3))
     (tmp_path / "photo.png").write_bytes(b"\x89PNG")
-    inputs = _cli._infer._read_inputs(
-        [f"x={tmp_path / 'x.npy'}", f"image={tmp_path / 'photo.png'}"]
-    )
+    inputs = _infer._read_inputs([f"x={tmp_path / 'x.npy'}", f"image={tmp_path / 'photo.png'}"])
     assert inputs["x"].tolist() == [0, 1, 2]
     assert inputs["image"] == b"\x89PNG"
 
