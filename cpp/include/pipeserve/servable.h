@@ -97,6 +97,9 @@ struct ServableSpec {
   uint64_t version = 1;
   std::vector<MethodSpec> methods = {};
   std::vector<PipelineSpec> pipelines = {};  // When there is one, clients see only pipelines.
+  // Called once with one instance without values, before a client can call the servable; it may
+  // call methods. An error refuses the servable. Null: there is none.
+  std::shared_ptr<HostFunction> warm_up = {};
   bool with_batch_dim = true;
   std::vector<int> without_batch_dim_inputs = {};  // Indices of graph inputs.
 };

@@ -16,6 +16,7 @@
 #include "pipeserve/pending_call.h"
 #include "pipeserve/resident_tensor.h"
 #include "pipeserve/servable.h"
+#include "pipeserve/server_state.h"
 #include "pipeserve/ssl_options.h"
 #include "pipeserve/status.h"
 
@@ -41,6 +42,10 @@ struct LocalServableOptions {
   std::optional<DecryptionOptions> decryption = {};
   std::optional<int> threads = {};  // Of one graph call; without, the cores this process may use.
   int max_inflight = 0;             // Requests that run at once; 0: as many as ServerOptions says.
+  // Requests that name no version do not come to this one before Switch().
+  bool on_request_only = false;
+  // Run every graph once on zeros before clients can call the servable.
+  bool warm_up = true;
 };
 
 // A servable whose graphs run in agents, one per rank.
@@ -67,7 +72,9 @@ struct DistributedServableOptions {
   // A graph call is done when the last rank, which gives the outputs, has answered; with
   // wait_for_all, when every rank has. The others lag behind by at most eight calls.
   bool wait_for_all = false;
-  int max_inflight = 0;  // Requests that run at once; 0: as many as ServerOptions says.
+  int max_inflight = 0;          // Requests that run at once; 0: as many as ServerOptions says.
+  bool on_request_only = false;  // See LocalServableOptions.
+  bool warm_up = true;
 };
 
 struct ServerOptions {
@@ -87,6 +94,11 @@ struct InferOptions {
 
 // Thread-safe. One object may serve several servables and versions; order of loading and
 // listening is free. Destruction is Stop().
+//
+// A version is replaced without a failed request like this: load the new one with
+// `on_request_only`, which runs its warm-up while the old one serves; Switch() to it, which is
+// atomic: a request belongs to one version, with its functions and its graphs on all ranks, from
+// beginning to end; Unload() the old one, which waits for the requests that it has.
 class Server final : public MethodHost {
  public:
   // Errors: kInvalidArgument (an option out of range).
@@ -95,9 +107,9 @@ class Server final : public MethodHost {
 
   void set_max_enqueued_requests(size_t limit);
 
-  // Reads the models, checks the methods against them and makes the servable available.
-  // Errors: those of model files; kInvalidArgument (methods that do not fit the graphs),
-  // kAlreadyExists (that name and version is being served).
+  // Reads the models, checks the methods against them, warms up and makes the servable available.
+  // Errors: those of model files and of the warm-up function; kInvalidArgument (methods that do not
+  // fit the graphs), kAlreadyExists (that name and version is being served).
   Status LoadLocal(const ServableSpec& spec, const LocalServableOptions& options);
 
   // Reads the rank table and opens the agents' door. The servable becomes available when all
@@ -109,6 +121,18 @@ class Server final : public MethodHost {
   // message counts the agents), kFailedPrecondition (the agents disagree, or failed to start),
   // kCancelled (stopped), kNotFound.
   Status WaitReady(const std::string& name, uint64_t version, std::chrono::milliseconds timeout);
+
+  // Requests that name no version come to this one, all at once: those that are in the server stay
+  // where they are. Errors: kNotFound, kUnavailable (it cannot be called at this moment).
+  Status Switch(const std::string& name, uint64_t version);
+
+  // No further request comes to that version; those that it has are finished, at most for
+  // `drain_timeout`, then given up with kUnavailable. Its agents are told to exit. Errors:
+  // kNotFound; kFailedPrecondition (requests without a version come to it although there are
+  // others, it is still being loaded, or unloaded already).
+  Status Unload(const std::string& name, uint64_t version, std::chrono::milliseconds drain_timeout);
+
+  ServerState state() const;
 
   // Open a door; the address with the bound port. Errors: kInvalidArgument (address, files),
   // kAlreadyExists (already open), kUnavailable (the port cannot be bound).
@@ -165,7 +189,12 @@ class Server final : public MethodHost {
                                                      std::vector<Instance> instances,
                                                      ResidentTensors residents = {}) override;
 
-  // Closes the doors, answers everything that is in flight, tells the agents. Idempotent.
+  // Refuses new requests with kUnavailable and waits until those that are in are answered. Those
+  // that are not in time are given up, with kUnavailable, too. Stop() comes next.
+  void Drain(std::chrono::milliseconds timeout);
+
+  // Closes the doors, answers everything that is in flight, tells the agents. What runs is awaited,
+  // what waits is answered with kUnavailable. Idempotent.
   void Stop();
 
  private:

@@ -210,6 +210,12 @@ uint64_t AgentHub::ready_epoch() const { return impl_->keeper().ready_epoch(); }
 
 bool AgentHub::available() const { return impl_->keeper().available(); }
 
+AgentGroupState AgentHub::state() const {
+  AgentGroupState described = impl_->keeper().state();
+  described.address = address();
+  return described;
+}
+
 void AgentHub::Stop() { impl_->Stop(); }
 
 }  // namespace pipeserve

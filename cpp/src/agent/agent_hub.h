@@ -11,6 +11,7 @@
 #include "agent/rank_table.h"
 #include "executor/executor.h"
 #include "pipeserve/agent.h"
+#include "pipeserve/agent_group_state.h"
 
 namespace pipeserve {
 
@@ -57,6 +58,8 @@ class AgentHub {
 
   // Also while calls wait for agents that may still come back.
   bool available() const;
+
+  AgentGroupState state() const;
 
   // Tells all agents to exit, fails what is in flight with kUnavailable, closes the door.
   void Stop();

@@ -35,6 +35,7 @@ uint64_t LastEpochOfEarlierServers() {
 
 GroupKeeper::GroupKeeper(const AgentHubOptions& options)
     : servable_name_(options.servable_name),
+      places_(options.rank_table.ranks),
       shape_{.rank_size = static_cast<int>(options.rank_table.ranks.size()),
              .stage_size = options.stage_size,
              .with_batch_dim = options.with_batch_dim,
@@ -43,7 +44,8 @@ GroupKeeper::GroupKeeper(const AgentHubOptions& options)
       failover_timeout_(options.failover_timeout),
       lane_(options.lane),
       wait_for_all_(options.wait_for_all),
-      state_(shape_.rank_size, LastEpochOfEarlierServers()),
+      last_epoch_before_(LastEpochOfEarlierServers()),
+      state_(shape_.rank_size, last_epoch_before_),
       seats_(static_cast<size_t>(shape_.rank_size)) {}
 
 GroupKeeper::~GroupKeeper() { Stop("the server is gone"); }
@@ -311,6 +313,27 @@ uint64_t GroupKeeper::ready_epoch() const {
 bool GroupKeeper::available() const {
   MutexLock lock(mutex_);
   return executor_ != nullptr && executor_->available();
+}
+
+AgentGroupState GroupKeeper::state() const {
+  MutexLock lock(mutex_);
+  AgentGroupState described{.phase = NameOf(state_.phase()),
+                            .epoch = state_.epoch() > last_epoch_before_ ? state_.epoch() : 0,
+                            .epoch_count = state_.epoch() - last_epoch_before_,
+                            .stage_size = shape_.stage_size};
+  for (int rank = 0; rank < shape_.rank_size; ++rank) {
+    const auto place = static_cast<size_t>(rank);
+    AgentState agent{.rank = rank,
+                     .ip = places_[place].ip,
+                     .device_id = places_[place].device_id,
+                     .state = NameOf(state_.rank(rank))};
+    if (const Seat& seat = seats_[place]; seat.link != nullptr) {
+      agent.peer_address = seat.spec->peer_address;
+      agent.device = seat.spec->device.kind;
+    }
+    described.agents.push_back(std::move(agent));
+  }
+  return described;
 }
 
 void GroupKeeper::Stop(const std::string& reason) {

@@ -56,6 +56,7 @@ class GroupKeeper {
   uint64_t ready_epoch() const;  // See AgentHub.
   bool ready() const { return ready_epoch() != 0; }
   bool available() const;
+  AgentGroupState state() const;  // Without the address.
   // Tells the agents to exit and refuses new ones. Idempotent.
   void Stop(const std::string& reason);
 
@@ -80,6 +81,7 @@ class GroupKeeper {
       REQUIRES(mutex_);
 
   const std::string servable_name_;
+  const std::vector<RankPlace> places_;
   const GroupShape shape_;
   const Duration call_timeout_;
   const Duration failover_timeout_;
@@ -89,6 +91,7 @@ class GroupKeeper {
   // Links and the group are called with the mutex held: they only queue, and never call back.
   mutable Mutex mutex_;
   CondVar changed_;
+  const uint64_t last_epoch_before_;
   GroupState state_ GUARDED_BY(mutex_);
   std::vector<Seat> seats_ GUARDED_BY(mutex_);
   // Made when the first group forms; from then on the agents' signatures are settled.

@@ -17,6 +17,32 @@ State Next(const Transition<State, Event> (&table)[kCount], State from, Event ev
 
 }  // namespace
 
+const char* NameOf(RankState state) {
+  switch (state) {
+    case RankState::kAbsent:
+      return "absent";
+    case RankState::kConnected:
+      return "connected";
+    case RankState::kJoined:
+      return "joined";
+    case RankState::kLeaving:
+      return "leaving";
+  }
+  return "unknown";
+}
+
+const char* NameOf(GroupPhase phase) {
+  switch (phase) {
+    case GroupPhase::kGathering:
+      return "gathering";
+    case GroupPhase::kForming:
+      return "forming";
+    case GroupPhase::kReady:
+      return "ready";
+  }
+  return "unknown";
+}
+
 void GroupState::Apply(int rank, RankEvent event) {
   RankState& state = ranks_[static_cast<size_t>(rank)];
   state = Next(kRankTransitions, state, event);

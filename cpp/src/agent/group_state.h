@@ -14,6 +14,10 @@ enum class RankEvent { kConnects, kJoins, kEpochEnds, kDisconnects };
 enum class GroupPhase { kGathering, kForming, kReady };
 enum class GroupEvent { kAllConnected, kAllJoined, kEpochEnds };
 
+// "absent", "gathering", ...
+const char* NameOf(RankState state);
+const char* NameOf(GroupPhase phase);
+
 template <typename State, typename Event>
 struct Transition {
   State from;

@@ -48,8 +48,9 @@ class PythonFunction : public HostFunction {
 
   py::handle function() const { return function_; }
 
-  // One value, or a tuple or list of as many as there are outputs.
+  // One value, or a tuple or list of as many as there are outputs; with none, anything.
   Result<Instance> ReadResult(py::handle result) const {
+    if (output_count_ == 0) return Instance{};
     if (result.is_none()) {
       return Internal(name_ + " returned None, expected " + Counted(output_count_, "value"));
     }

@@ -69,6 +69,11 @@ std::chrono::seconds Admission::RetryAfter() const {
                   std::chrono::ceil<std::chrono::seconds>(std::chrono::duration<double>(seconds)));
 }
 
+AdmissionLimits Admission::limits() const {
+  MutexLock lock(mutex_);
+  return limits_;
+}
+
 size_t Admission::requests() const {
   MutexLock lock(mutex_);
   return requests_;

@@ -59,6 +59,7 @@ class Admission {
   // one that was refused may try again. 1 to 60 s.
   std::chrono::seconds RetryAfter() const EXCLUDES(mutex_);
 
+  AdmissionLimits limits() const EXCLUDES(mutex_);
   size_t requests() const EXCLUDES(mutex_);
   size_t bytes() const EXCLUDES(mutex_);
 

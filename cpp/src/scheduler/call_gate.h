@@ -1,4 +1,4 @@
-// Counts callers inside something that others want to close.
+// Counts those inside something that others want to close.
 #pragma once
 
 #include "base/mutex.h"
@@ -23,14 +23,25 @@ class CallGate {
   }
 
   // Lets nobody in and waits for those inside. Idempotent.
-  void Close() EXCLUDES(mutex_) {
+  void Close() EXCLUDES(mutex_) { CloseUntil(Deadline::Infinite()); }
+
+  // The same, but waits no longer than until `deadline`; whether nobody is inside any more.
+  bool CloseUntil(Deadline deadline) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     closed_ = true;
-    while (inside_ > 0) empty_.Wait(mutex_);
+    while (inside_ > 0) {
+      if (!empty_.WaitUntil(mutex_, deadline)) return inside_ == 0;
+    }
+    return true;
+  }
+
+  int inside() const EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return inside_;
   }
 
  private:
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar empty_;
   int inside_ GUARDED_BY(mutex_) = 0;
   bool closed_ GUARDED_BY(mutex_) = false;

@@ -50,6 +50,7 @@ void RunnerPool::Submit(const Callable& callable, RequestInfo info, std::vector<
       std::make_shared<RequestArena>(std::move(info), std::move(inputs), std::move(done));
   const uint64_t number = queue_->NextNumber();
   Watch(arena, number, cancel.get());
+  Register(arena, number);
   QueuedRequest request{arena, &callable};
   const RequestQueue::Push push = queue_->TryPush(number, request);
   // One that was given up just before has not found itself in the queue.
@@ -75,11 +76,36 @@ std::vector<Result<Instance>> RunnerPool::RunHere(const Callable& callable, Requ
   const auto arena = std::make_shared<RequestArena>(
       std::move(info), std::move(inputs),
       [answer](std::vector<Result<Instance>> given) { answer->set_value(std::move(given)); });
-  Watch(arena, queue_->NextNumber(), cancel.get());
+  const uint64_t number = queue_->NextNumber();
+  Watch(arena, number, cancel.get());
+  Register(arena, number);
   Run({arena, &callable});
   results.wait();  // For whoever has claimed the answer and may still be about to give it.
   direct_.Leave();
   return results.get();
+}
+
+void RunnerPool::Register(const std::shared_ptr<RequestArena>& arena, uint64_t number) {
+  Status given_up;
+  {
+    MutexLock lock(mutex_);
+    requests_.Add(arena);
+    given_up = given_up_;
+  }
+  if (!given_up.ok()) GiveUp(*arena, *queue_, number, given_up);
+}
+
+void RunnerPool::GiveUpAll(const Status& reason) {
+  std::vector<std::shared_ptr<RequestArena>> requests;
+  {
+    MutexLock lock(mutex_);
+    given_up_ = reason;
+    requests = requests_.Alive();
+  }
+  // One that waits keeps its place in the queue until a runner drops it.
+  for (const auto& request : requests) {
+    if (request->Claim(reason)) request->AnswerError(reason);
+  }
 }
 
 void RunnerPool::Watch(const std::shared_ptr<RequestArena>& arena, uint64_t number,

@@ -12,6 +12,7 @@
 #include "scheduler/request_arena.h"
 #include "scheduler/request_queue.h"
 #include "scheduler/servable.h"
+#include "scheduler/weak_list.h"
 
 namespace pipeserve {
 
@@ -41,12 +42,21 @@ class RunnerPool {
   std::vector<Result<Instance>> RunHere(const Callable& callable, RequestInfo info,
                                         std::vector<Instance> inputs);
 
+  // Answers all requests that wait or run, and every later one, with `reason`. What runs goes on
+  // until it notices.
+  void GiveUpAll(const Status& reason);
+
+  size_t waiting() const { return queue_->size(); }
+  int max_inflight() const { return options_.max_inflight; }
+
   // Refuses what comes and what waits, lets finish what runs. Every call returns when all is done.
   void Stop();
 
  private:
   enum class State { kRunning, kStopping, kStopped };
 
+  // Has GiveUpAll() find the request, or gives it up when that has been called.
+  void Register(const std::shared_ptr<RequestArena>& arena, uint64_t number) EXCLUDES(mutex_);
   // Gives the request up when its deadline passes or its client leaves (null: it stays).
   void Watch(const std::shared_ptr<RequestArena>& arena, uint64_t number, CancelToken* cancel);
   void Serve();
@@ -61,7 +71,9 @@ class RunnerPool {
   Mutex mutex_;
   CondVar stopped_;
   State state_ GUARDED_BY(mutex_) = State::kRunning;
-  std::vector<std::thread> runners_;  // Written by Start(), then only by the Stop() that joins.
+  WeakList<RequestArena> requests_ GUARDED_BY(mutex_);
+  Status given_up_ GUARDED_BY(mutex_);  // See GiveUpAll(); success before.
+  std::vector<std::thread> runners_;    // Written by Start(), then only by the Stop() that joins.
 };
 
 }  // namespace pipeserve

@@ -14,6 +14,7 @@
 #include "scheduler/pipeline_runner.h"
 #include "scheduler/request_scope.h"
 #include "scheduler/runner_pool.h"
+#include "scheduler/warm_up.h"
 
 namespace pipeserve {
 namespace {
@@ -84,9 +85,14 @@ class Servable::Impl {
   Status Start() { return pool_.Start(); }
   void Stop();
 
+  Status WarmUp(bool runs_graphs, std::shared_ptr<CancelToken> cancel);
+  void GiveUpAll(const Status& reason) { pool_.GiveUpAll(reason); }
+  size_t waiting() const { return pool_.waiting(); }
+  int max_inflight() const { return pool_.max_inflight(); }
   const ServableSpec& spec() const { return spec_; }
   Executor& executor() const { return *executor_; }
   const Signature* FindCallable(const std::string& name) const;
+  std::vector<std::string> CallableNames() const;
   void Submit(const std::string& name, std::vector<Instance> instances, RequestInfo info,
               Done done);
   Result<Instance> RunRequest(const std::string& name, Instance inputs, RequestInfo info);
@@ -178,9 +184,20 @@ void Servable::Impl::Stop() {
   direct_calls_.Close();
 }
 
+Status Servable::Impl::WarmUp(bool runs_graphs, std::shared_ptr<CancelToken> cancel) {
+  const pipeserve::WarmUp warm_up(spec_, *executor_, runs_graphs);
+  return pool_.RunHere(warm_up, {.cancel = std::move(cancel)}, {Instance{}}).front().status();
+}
+
 const Servable::Signature* Servable::Impl::FindCallable(const std::string& name) const {
   const auto found = entries_.find(name);
   return found == entries_.end() ? nullptr : &found->second.signature;
+}
+
+std::vector<std::string> Servable::Impl::CallableNames() const {
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : entries_) names.push_back(name);
+  return names;
 }
 
 void Servable::Impl::Submit(const std::string& name, std::vector<Instance> instances,
@@ -336,6 +353,8 @@ const Servable::Signature* Servable::FindCallable(const std::string& name) const
   return impl_->FindCallable(name);
 }
 
+std::vector<std::string> Servable::CallableNames() const { return impl_->CallableNames(); }
+
 void Servable::Submit(const std::string& callable, std::vector<Instance> instances,
                       RequestInfo info, Done done) {
   impl_->Submit(callable, std::move(instances), std::move(info), std::move(done));
@@ -371,6 +390,16 @@ Result<std::shared_ptr<PendingCall>> Servable::SubmitAndKeep(const std::string& 
                                                              ResidentTensors residents) {
   return impl_->SubmitAndKeep(method, std::move(instances), std::move(residents));
 }
+
+Status Servable::WarmUp(bool runs_graphs, std::shared_ptr<CancelToken> cancel) {
+  return impl_->WarmUp(runs_graphs, std::move(cancel));
+}
+
+void Servable::GiveUpAll(const Status& reason) { impl_->GiveUpAll(reason); }
+
+size_t Servable::waiting() const { return impl_->waiting(); }
+
+int Servable::max_inflight() const { return impl_->max_inflight(); }
 
 void Servable::Stop() { impl_->Stop(); }
 

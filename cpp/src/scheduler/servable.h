@@ -37,12 +37,18 @@ class Servable {
 
   const ServableSpec& spec() const;
 
+  // Runs every graph once on zeros, if `runs_graphs`, and the warm-up function. When it returns,
+  // the servable is as fast as it will be. Errors: those of the function.
+  // Raising `cancel` has it come back soon.
+  Status WarmUp(bool runs_graphs, std::shared_ptr<CancelToken> cancel = nullptr);
+
   // What clients may call: the pipelines when there is one, else the methods. Null: no such name.
   struct Signature {
     std::vector<std::string> input_names;
     std::vector<std::string> output_names;
   };
   const Signature* FindCallable(const std::string& name) const;
+  std::vector<std::string> CallableNames() const;
 
   // `bytes` bytes, not cleared, for what may be an input of a graph: where the executor reads it
   // without a copy.
@@ -89,6 +95,14 @@ class Servable {
   Result<std::shared_ptr<PendingCall>> SubmitAndKeep(const std::string& method,
                                                      std::vector<Instance> instances,
                                                      ResidentTensors residents = {});
+
+  // Answers all requests that wait or run, and every later one, with `reason`; what runs goes on
+  // until it notices.
+  void GiveUpAll(const Status& reason);
+
+  // Requests that wait for a runner.
+  size_t waiting() const;
+  int max_inflight() const;
 
   // Refuses what comes, answers what waits with kUnavailable, waits for what runs. Idempotent;
   // every call returns when all is done.

@@ -82,82 +82,38 @@ Dispatcher::Dispatcher(const DispatcherOptions& options)
 
 void Dispatcher::set_max_enqueued_requests(size_t limit) { admission_.set_max_requests(limit); }
 
-Status Dispatcher::Reserve(const std::string& name, uint64_t version) {
-  MutexLock lock(mutex_);
-  if (servables_[name].try_emplace(version).second) return OkStatus();
-  return AlreadyExists(StrCat("servable ", name, " version ", version, " is already being served"));
-}
-
-void Dispatcher::Publish(const std::string& name, uint64_t version,
-                         std::shared_ptr<Servable> servable, Probe available) {
-  Entry entry{std::move(servable), std::move(available)};
-  MutexLock lock(mutex_);
-  const auto versions = servables_.find(name);
-  if (versions == servables_.end()) return;
-  const auto found = versions->second.find(version);
-  if (found != versions->second.end()) std::swap(found->second, entry);
-}
-
-void Dispatcher::Remove(const std::string& name, uint64_t version) {
-  Entry removed;  // Its destruction stops threads, so it waits until the lock is gone.
-  MutexLock lock(mutex_);
-  const auto versions = servables_.find(name);
-  if (versions == servables_.end()) return;
-  const auto found = versions->second.find(version);
-  if (found == versions->second.end()) return;
-  removed = std::move(found->second);
-  versions->second.erase(found);
-  if (versions->second.empty()) servables_.erase(versions);
-}
-
-std::vector<Dispatcher::Entry> Dispatcher::Candidates(const std::string& name,
-                                                      uint64_t version) const {
-  std::vector<Entry> candidates;
-  MutexLock lock(mutex_);
-  const auto versions = servables_.find(name);
-  if (versions == servables_.end()) return candidates;
-  for (auto it = versions->second.rbegin(); it != versions->second.rend(); ++it) {
-    if (version == 0 || version == it->first) candidates.push_back(it->second);
-  }
-  return candidates;
-}
-
-std::shared_ptr<Servable> Dispatcher::Find(const std::string& name, uint64_t version) const {
-  for (Entry& entry : Candidates(name, version)) {
-    if (entry.servable != nullptr) return std::move(entry.servable);
-  }
-  return nullptr;
-}
-
-bool Dispatcher::AllAvailable() const {
-  std::vector<Entry> entries;
-  {
-    MutexLock lock(mutex_);
-    for (const auto& [name, versions] : servables_) {
-      for (const auto& [version, entry] : versions) entries.push_back(entry);
-    }
-  }
-  return !closed_ && !entries.empty() && std::ranges::all_of(entries, [](const Entry& entry) {
-    return entry.servable != nullptr && (entry.available == nullptr || entry.available());
-  });
-}
+bool Dispatcher::AllAvailable() const { return !closed_ && versions_.AllAvailable(); }
 
 Buffer Dispatcher::MakeRoom(const std::string& name, uint64_t version, size_t bytes) const {
-  const std::shared_ptr<Servable> servable = Find(name, version);
+  const std::shared_ptr<Servable> servable = versions_.Find(name, version);
   return servable == nullptr ? Buffer::Allocate(bytes) : servable->MakeRoom(bytes);
 }
 
 Result<std::shared_ptr<Servable>> Dispatcher::FindAvailable(const ClientRequest& request) const {
-  std::vector<Entry> candidates = Candidates(request.servable, request.version);
-  for (Entry& entry : candidates) {
-    if (entry.servable == nullptr || closed_) continue;
-    if (entry.available == nullptr || entry.available()) return std::move(entry.servable);
+  if (!closed_) {
+    if (auto servable = versions_.Lead(request.servable, request.version)) return servable;
   }
   std::string text = StrCat(Describe(request), ", servable is not available");
-  return candidates.empty() ? NotFound(std::move(text)) : Unavailable(std::move(text));
+  const bool is_known = closed_ || versions_.Knows(request.servable, request.version);
+  return is_known ? Unavailable(std::move(text)) : NotFound(std::move(text));
 }
 
-void Dispatcher::Close() { closed_ = true; }
+void Dispatcher::Close() {
+  closed_ = true;
+  versions_.RetireAll();
+}
+
+void Dispatcher::Drain(Deadline deadline) {
+  for (const VersionTable::Row& row : versions_.Rows()) Drain(row.name, row.version, deadline);
+}
+
+void Dispatcher::Drain(const std::string& name, uint64_t version, Deadline deadline) {
+  if (versions_.Drain(name, version, deadline)) return;
+  if (const auto servable = versions_.Find(name, version)) {
+    servable->GiveUpAll(Unavailable("servable is not available: it has been stopped"));
+  }
+  versions_.Drain(name, version, Deadline::Infinite());
+}
 
 void Dispatcher::Dispatch(ClientRequest request, Done done) {
   Result<Admission::Ticket> ticket = admission_.Enter(InputBytes(request));
@@ -171,12 +127,13 @@ void Dispatcher::Dispatch(ClientRequest request, Done done) {
     ticket->Return();  // First: whoever has the reply may send the next request.
     return done(ErrorReply(ready.status()));
   }
-  ready->servable->Submit(request.method, std::move(ready->inputs),
-                          MakeInfo(request, *std::move(ticket)),
-                          [output_names = std::move(ready->output_names),
-                           done = std::move(done)](std::vector<Result<Instance>> results) {
-                            done(MergeResults(output_names, std::move(results)));
-                          });
+  // Held until the request is answered, and until this call is over: nobody unloads it meanwhile.
+  const std::shared_ptr<Servable> servable = ready->servable;
+  servable->Submit(request.method, std::move(ready->inputs), MakeInfo(request, *std::move(ticket)),
+                   [servable, output_names = std::move(ready->output_names),
+                    done = std::move(done)](std::vector<Result<Instance>> results) {
+                     done(MergeResults(output_names, std::move(results)));
+                   });
 }
 
 Result<Instance> Dispatcher::Run(const ClientRequest& request, Instance inputs) {

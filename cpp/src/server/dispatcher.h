@@ -5,15 +5,14 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "base/mutex.h"
 #include "pipeserve/instance.h"
 #include "scheduler/admission.h"
 #include "scheduler/servable.h"
+#include "server/version_table.h"
 
 namespace pipeserve {
 
@@ -47,33 +46,29 @@ struct DispatcherOptions {
 class Dispatcher {
  public:
   using Done = std::function<void(ClientReply)>;
-  // Whether a servable can be called at this moment; must be quick.
-  using Probe = std::function<bool()>;
 
   explicit Dispatcher(const DispatcherOptions& options);
 
   void set_max_enqueued_requests(size_t limit);
 
-  // Takes the name and version. Until Publish() its requests are answered with kUnavailable.
-  // Errors: kAlreadyExists.
-  Status Reserve(const std::string& name, uint64_t version);
-  // Sets what runs under a reserved name and version; null is "not now".
-  void Publish(const std::string& name, uint64_t version, std::shared_ptr<Servable> servable,
-               Probe available = nullptr);
-  void Remove(const std::string& name, uint64_t version);
-  // What is published under that name, the newest for version 0, whether or not it can be called
-  // at this moment. Null: nothing is.
-  std::shared_ptr<Servable> Find(const std::string& name, uint64_t version) const;
+  // What requests may ask for.
+  VersionTable& versions() { return versions_; }
 
-  // Whether every servable that has been started can be called at this moment. False when there is
-  // none.
+  // Whether every servable can be called at this moment; see VersionTable.
   bool AllAvailable() const;
 
   // Where a tensor of a request for that servable is read best; see Servable::MakeRoom().
   Buffer MakeRoom(const std::string& name, uint64_t version, size_t bytes) const;
 
-  // From now on every request is answered with kUnavailable; Find() goes on.
+  // From now on every request is answered with kUnavailable.
   void Close();
+  // After Close(): waits until all requests are answered. Those that are not at `deadline` are
+  // given up, which answers them with kUnavailable.
+  void Drain(Deadline deadline);
+  // The same for the requests of one version that has been retired.
+  void Drain(const std::string& name, uint64_t version, Deadline deadline);
+
+  const Admission& admission() const { return admission_; }
 
   // `done` runs once, on any thread. All instances that fail alike are one error of the request.
   // The earliest of the client's deadline, the callable's timeout and the server's maximum counts.
@@ -84,11 +79,6 @@ class Dispatcher {
   Result<Instance> Run(const ClientRequest& request, Instance inputs);
 
  private:
-  struct Entry {
-    std::shared_ptr<Servable> servable;
-    Probe available;
-  };
-
   // A request that can be submitted.
   struct Ready {
     std::shared_ptr<Servable> servable;
@@ -96,8 +86,6 @@ class Dispatcher {
     std::vector<std::string> output_names;
   };
 
-  // The entries that a request may mean, newest first.
-  std::vector<Entry> Candidates(const std::string& name, uint64_t version) const;
   // Errors: kNotFound, kUnavailable, both "servable is not available".
   Result<std::shared_ptr<Servable>> FindAvailable(const ClientRequest& request) const;
   // Errors: those of FindAvailable(), kNotFound (the method).
@@ -109,8 +97,7 @@ class Dispatcher {
 
   const DispatcherOptions options_;
   Admission admission_;
-  mutable Mutex mutex_;
-  std::map<std::string, std::map<uint64_t, Entry>> servables_ GUARDED_BY(mutex_);
+  VersionTable versions_;
   std::atomic<bool> closed_{false};
   std::atomic<uint64_t> last_request_id_{0};
 };

@@ -65,20 +65,22 @@ Result<std::unique_ptr<AgentHub>> OpenHub(const ServableSpec& spec,
 
 Result<std::unique_ptr<DistributedServable>> DistributedServable::Start(
     const ServableSpec& spec, const DistributedServableOptions& options,
-    const SchedulerOptions& scheduler, Dispatcher* dispatcher) {
+    const SchedulerOptions& scheduler, VersionTable* versions) {
   PIPESERVE_ASSIGN_OR_RETURN(std::unique_ptr<AgentHub> hub, OpenHub(spec, options));
   return std::unique_ptr<DistributedServable>(
-      new DistributedServable(spec, scheduler, dispatcher, std::move(hub), options.on_agent_lost));
+      new DistributedServable(spec, options, scheduler, versions, std::move(hub)));
 }
 
-DistributedServable::DistributedServable(ServableSpec spec, const SchedulerOptions& scheduler,
-                                         Dispatcher* dispatcher, std::unique_ptr<AgentHub> hub,
-                                         std::function<void()> on_agent_lost)
+DistributedServable::DistributedServable(ServableSpec spec,
+                                         const DistributedServableOptions& options,
+                                         const SchedulerOptions& scheduler, VersionTable* versions,
+                                         std::unique_ptr<AgentHub> hub)
     : spec_(std::move(spec)),
       scheduler_(scheduler),
-      dispatcher_(*dispatcher),
+      versions_(*versions),
       hub_(std::move(hub)),
-      on_agent_lost_(std::move(on_agent_lost)),
+      warm_up_(options.warm_up),
+      on_agent_lost_(options.on_agent_lost),
       state_(DeadlineExceeded(StrCat("servable ", spec_.name, ": no agent has registered yet"))),
       waiter_([this] { Run(); }) {}
 
@@ -102,6 +104,14 @@ Status DistributedServable::WaitForNews(Deadline deadline) {
   }
 }
 
+void DistributedServable::Describe(ServableState* state) {
+  state->group = hub_->state();
+  if (state->state == "READY" || state->state == "UNLOADING") return;
+  MutexLock lock(mutex_);
+  state->state = has_served_ ? "UNAVAILABLE" : "LOADING";
+  state->reason = state_.message();
+}
+
 void DistributedServable::Stop() {
   MutexLock stop_lock(stop_mutex_);  // A second caller waits for the first.
   {
@@ -109,6 +119,7 @@ void DistributedServable::Stop() {
     stopping_ = true;
   }
   changed_.NotifyAll();
+  warm_up_cancel_->Raise();
   if (waiter_.joinable()) waiter_.join();
   hub_->Stop();
 }
@@ -117,7 +128,7 @@ void DistributedServable::Run() {
   while (!stopping()) {
     Result<std::shared_ptr<Executor>> group = hub_->WaitReady(Deadline::After(kStep));
     if (group.ok()) {
-      Serve(*std::move(group));
+      Run(*std::move(group));
       continue;
     }
     SetState(group.status());
@@ -126,7 +137,7 @@ void DistributedServable::Run() {
   }
 }
 
-void DistributedServable::Serve(std::shared_ptr<Executor> group) {
+void DistributedServable::Run(std::shared_ptr<Executor> group) {
   Result<std::unique_ptr<Servable>> created = Servable::Create(spec_, std::move(group), scheduler_);
   if (!created.ok()) {
     SetState(created.status());
@@ -134,8 +145,21 @@ void DistributedServable::Serve(std::shared_ptr<Executor> group) {
     return;
   }
   const std::shared_ptr<Servable> servable = *std::move(created);
+  versions_.Bind(spec_.name, spec_.version, servable);
+  const Status warm = servable->WarmUp(warm_up_, warm_up_cancel_);
+  if (warm.ok()) {
+    Serve(servable.get());
+  } else {
+    SetState(warm);
+    servable->Stop();
+    WaitForStop();
+  }
+  versions_.Bind(spec_.name, spec_.version, nullptr);
+}
+
+void DistributedServable::Serve(Servable* servable) {
   const uint64_t first_epoch = hub_->ready_epoch();
-  dispatcher_.Publish(spec_.name, spec_.version, servable, [this] { return hub_->available(); });
+  versions_.Publish(spec_.name, spec_.version, [this] { return hub_->available(); });
   uint64_t epoch = first_epoch;
   do {
     epoch = hub_->ready_epoch();
@@ -148,8 +172,8 @@ void DistributedServable::Serve(std::shared_ptr<Executor> group) {
   // What waits for agents would hold up the rest.
   if (epoch == 0 || !stopping()) hub_->Stop();
   servable->Stop();  // Before it is taken back: a pipeline that has begun may still call methods.
-  dispatcher_.Publish(spec_.name, spec_.version, nullptr);
   if (stopping()) return;
+  versions_.Bind(spec_.name, spec_.version, nullptr);
   Log(LogLevel::kError, "Predict error happened, now exit distributed servable",
       {{"servable", spec_.name}});
   on_agent_lost_();
@@ -162,6 +186,7 @@ void DistributedServable::SetState(Status state) {
   {
     MutexLock lock(mutex_);
     news = state_ != state && !stopping_;
+    has_served_ = has_served_ || state.ok();
     state_ = state;
   }
   changed_.NotifyAll();

@@ -7,10 +7,11 @@
 #include <thread>
 
 #include "agent/agent_hub.h"
+#include "base/cancel_token.h"
 #include "base/mutex.h"
 #include "pipeserve/server.h"
 #include "scheduler/servable.h"
-#include "server/dispatcher.h"
+#include "server/version_table.h"
 
 namespace pipeserve {
 
@@ -18,11 +19,11 @@ namespace pipeserve {
 // later it stays: requests wait for their return as long as that is worth it. Thread-safe.
 class DistributedServable {
  public:
-  // Opens the agents' door; name and version are reserved in `dispatcher`, which outlives this.
+  // Opens the agents' door; name and version are reserved in `versions`, which outlives this.
   // Errors: those of the rank table; kUnavailable (the port cannot be bound).
   static Result<std::unique_ptr<DistributedServable>> Start(
       const ServableSpec& spec, const DistributedServableOptions& options,
-      const SchedulerOptions& scheduler, Dispatcher* dispatcher);
+      const SchedulerOptions& scheduler, VersionTable* versions);
   ~DistributedServable();  // Stop().
 
   const ServableSpec& spec() const { return spec_; }
@@ -31,19 +32,24 @@ class DistributedServable {
   // See Server::WaitReady().
   Status WaitReady(Deadline deadline);
 
+  // Fills in what a table of versions does not know.
+  void Describe(ServableState* state);
+
   // Lets what runs finish, then tells the agents. Idempotent.
   void Stop();
 
  private:
-  DistributedServable(ServableSpec spec, const SchedulerOptions& scheduler, Dispatcher* dispatcher,
-                      std::unique_ptr<AgentHub> hub, std::function<void()> on_agent_lost);
+  DistributedServable(ServableSpec spec, const DistributedServableOptions& options,
+                      const SchedulerOptions& scheduler, VersionTable* versions,
+                      std::unique_ptr<AgentHub> hub);
 
   // The state once it is more than that agents are missing, or at the deadline.
   Status WaitForNews(Deadline deadline);
   void Run();
-  // Serves until Stop() is called, through all epochs of the group, or until the group is lost and
-  // must not be.
-  void Serve(std::shared_ptr<Executor> group);
+  // Warms the servable up on the group, then serves until Stop() is called, through all epochs of
+  // the group, or until the group is lost and must not be.
+  void Run(std::shared_ptr<Executor> group);
+  void Serve(Servable* servable);
   void SetState(Status state);
   // True when Stop() has been called; waits a little for it.
   bool WaitForStop();
@@ -51,14 +57,17 @@ class DistributedServable {
 
   const ServableSpec spec_;
   const SchedulerOptions scheduler_;
-  Dispatcher& dispatcher_;
+  VersionTable& versions_;
   const std::unique_ptr<AgentHub> hub_;
+  const bool warm_up_;
+  const std::shared_ptr<CancelToken> warm_up_cancel_ = std::make_shared<CancelToken>();
   const std::function<void()> on_agent_lost_;  // See DistributedServableOptions.
 
   Mutex mutex_;
   CondVar changed_;
   bool stopping_ GUARDED_BY(mutex_) = false;
   Status state_ GUARDED_BY(mutex_);  // Success while it is served.
+  bool has_served_ GUARDED_BY(mutex_) = false;
   Mutex stop_mutex_;
   std::jthread waiter_;  // Last, so it is joined before anything it reads is destroyed.
 };

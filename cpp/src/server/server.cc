@@ -1,5 +1,6 @@
 #include "pipeserve/server.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <utility>
@@ -65,6 +66,34 @@ Result<std::shared_ptr<Servable>> BuildLocal(const ServableSpec& spec,
   return servable;
 }
 
+// A servable in the server; one of the two.
+struct Loaded {
+  std::string name;
+  uint64_t version = 0;
+  std::shared_ptr<Servable> local = nullptr;
+  std::shared_ptr<DistributedServable> distributed = nullptr;
+
+  void Stop() const {
+    if (local != nullptr) local->Stop();
+    if (distributed != nullptr) distributed->Stop();
+  }
+};
+
+ServableState DescribeRow(const VersionTable::Row& row) {
+  ServableState state{.name = row.name,
+                      .version = row.version,
+                      .state = row.available ? "READY" : "LOADING",
+                      .is_default = row.is_default};
+  if (row.retired) state.state = "UNLOADING";
+  if (row.servable == nullptr) return state;
+  state.waiting = row.servable->waiting();
+  state.running =
+      std::max<size_t>(static_cast<size_t>(row.requests), state.waiting) - state.waiting;
+  state.max_inflight = static_cast<size_t>(row.servable->max_inflight());
+  state.callables = row.servable->CallableNames();
+  return state;
+}
+
 Status StoppedError() { return FailedPrecondition("the server has been stopped"); }
 
 }  // namespace
@@ -83,39 +112,83 @@ class Server::Impl {
   void set_max_enqueued_requests(size_t limit) { dispatcher_.set_max_enqueued_requests(limit); }
 
   Status LoadLocal(const ServableSpec& spec, const LocalServableOptions& options) {
-    PIPESERVE_RETURN_IF_ERROR(dispatcher_.Reserve(spec.name, spec.version));
+    PIPESERVE_RETURN_IF_ERROR(versions_.Reserve(spec.name, spec.version, options.on_request_only));
     const Status status = LoadReserved(spec, options);
-    if (!status.ok()) dispatcher_.Remove(spec.name, spec.version);
+    if (!status.ok()) versions_.Remove(spec.name, spec.version);
     return status;
   }
 
   Result<std::string> StartDistributed(const ServableSpec& spec,
                                        const DistributedServableOptions& options) {
-    PIPESERVE_RETURN_IF_ERROR(dispatcher_.Reserve(spec.name, spec.version));
+    PIPESERVE_RETURN_IF_ERROR(versions_.Reserve(spec.name, spec.version, options.on_request_only));
     Result<std::string> address = StartReserved(spec, options);
-    if (!address.ok()) dispatcher_.Remove(spec.name, spec.version);
+    if (!address.ok()) versions_.Remove(spec.name, spec.version);
     return address;
   }
 
   Status WaitReady(const std::string& name, uint64_t version, Deadline deadline) {
-    std::shared_ptr<DistributedServable> found;
+    const std::optional<Loaded> found = FindLoaded(name, version);
+    if (!found.has_value()) {
+      return NotFound(StrCat("servable ", name, " version ", version, " has not been started"));
+    }
+    return found->distributed == nullptr ? OkStatus() : found->distributed->WaitReady(deadline);
+  }
+
+  Status Switch(const std::string& name, uint64_t version) {
+    return versions_.Switch(name, version);
+  }
+
+  Status Unload(const std::string& name, uint64_t version, Deadline drain) {
+    const std::optional<Loaded> found = FindLoaded(name, version);
+    if (!found.has_value() && versions_.Knows(name, version)) {
+      return FailedPrecondition(
+          StrCat("servable ", name, " version ", version, " is still being loaded"));
+    }
+    PIPESERVE_RETURN_IF_ERROR(versions_.Retire(name, version));
+    dispatcher_.Drain(name, version, drain);
+    if (found.has_value()) found->Stop();
     {
       MutexLock lock(mutex_);
-      for (const auto& each : distributed_) {
-        if (each->spec().name == name && each->spec().version == version) found = each;
-      }
+      std::erase_if(loaded_, [&](const Loaded& each) {
+        return each.name == name && each.version == version;
+      });
     }
-    if (found != nullptr) return found->WaitReady(deadline);
-    if (dispatcher_.Find(name, version) != nullptr) return OkStatus();
-    return NotFound(StrCat("servable ", name, " version ", version, " has not been started"));
+    versions_.Remove(name, version);
+    return OkStatus();
+  }
+
+  ServerState state() {
+    ServerState now{.ready = dispatcher_.AllAvailable()};
+    const Admission& admission = dispatcher_.admission();
+    now.requests = admission.requests();
+    now.max_requests = admission.limits().max_requests;
+    now.bytes = admission.bytes();
+    now.max_bytes = admission.limits().max_bytes;
+    for (const VersionTable::Row& row : versions_.Rows()) {
+      now.servables.push_back(DescribeRow(row));
+      const std::optional<Loaded> found = FindLoaded(row.name, row.version);
+      if (!found.has_value() || found->distributed == nullptr) continue;
+      found->distributed->Describe(&now.servables.back());
+    }
+    MutexLock lock(mutex_);
+    now.grpc_address = grpc_address_;
+    now.rest_address = rest_address_;
+    return now;
+  }
+
+  void Drain(Deadline deadline) {
+    dispatcher_.Close();
+    dispatcher_.Drain(deadline);
   }
 
   Result<std::string> StartGrpc(const ListenOptions& options) {
-    return OpenDoor(options, &grpc_, "Serving Error: Serving gRPC server is already running");
+    return OpenDoor(options, &grpc_, &grpc_address_,
+                    "Serving Error: Serving gRPC server is already running");
   }
 
   Result<std::string> StartRest(const ListenOptions& options) {
-    return OpenDoor(options, &rest_, "Serving Error: RESTful server is already running");
+    return OpenDoor(options, &rest_, &rest_address_,
+                    "Serving Error: RESTful server is already running");
   }
 
   Result<Instance> Infer(const ClientRequest& request, Instance inputs) {
@@ -123,7 +196,7 @@ class Server::Impl {
   }
 
   Result<std::shared_ptr<Servable>> Find(const std::string& name, uint64_t version) const {
-    if (std::shared_ptr<Servable> found = dispatcher_.Find(name, version)) return found;
+    if (std::shared_ptr<Servable> found = versions_.Find(name, version)) return found;
     return Unavailable(StrCat("Run worker for inference failed, worker has not been started: ",
                               "servable ", name, " version ", version));
   }
@@ -136,8 +209,7 @@ class Server::Impl {
       MutexLock lock(mutex_);
       stopped_ = true;
     }
-    for (const auto& servable : local_) servable->Stop();
-    for (const auto& servable : distributed_) servable->Stop();
+    for (const Loaded& each : AllLoaded()) each.Stop();
     MutexLock door_lock(door_mutex_);
     if (grpc_ != nullptr) grpc_->Close();
     if (rest_ != nullptr) rest_->Close();
@@ -155,33 +227,57 @@ class Server::Impl {
   Status LoadReserved(const ServableSpec& spec, const LocalServableOptions& options) {
     PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,
                                BuildLocal(spec, options, SchedulerFor(options)));
+    versions_.Bind(spec.name, spec.version, servable);
+    Status status = servable->WarmUp(options.warm_up);
+    if (status.ok()) status = Keep({spec.name, spec.version, servable});
+    if (!status.ok()) {
+      servable->Stop();
+      return status;
+    }
+    versions_.Publish(spec.name, spec.version);
+    return OkStatus();
+  }
+
+  // Unless the server has been stopped.
+  Status Keep(Loaded loaded) {
     MutexLock lock(mutex_);
     if (stopped_) return StoppedError();
-    local_.push_back(servable);
-    dispatcher_.Publish(spec.name, spec.version, std::move(servable));
+    loaded_.push_back(std::move(loaded));
     return OkStatus();
+  }
+
+  std::vector<Loaded> AllLoaded() {
+    MutexLock lock(mutex_);
+    return loaded_;
+  }
+
+  std::optional<Loaded> FindLoaded(const std::string& name, uint64_t version) {
+    for (Loaded& each : AllLoaded()) {
+      if (each.name == name && each.version == version) return std::move(each);
+    }
+    return std::nullopt;
   }
 
   Result<std::string> StartReserved(const ServableSpec& spec,
                                     const DistributedServableOptions& options) {
     PIPESERVE_ASSIGN_OR_RETURN(
         std::shared_ptr<DistributedServable> servable,
-        DistributedServable::Start(spec, options, SchedulerFor(options), &dispatcher_));
-    MutexLock lock(mutex_);
-    if (stopped_) return StoppedError();
-    distributed_.push_back(servable);
+        DistributedServable::Start(spec, options, SchedulerFor(options), &versions_));
+    PIPESERVE_RETURN_IF_ERROR(
+        Keep({.name = spec.name, .version = spec.version, .distributed = servable}));
     return servable->address();
   }
 
   template <typename Door>
   Result<std::string> OpenDoor(const ListenOptions& options, std::unique_ptr<Door>* door,
-                               const char* already_open) {
+                               std::string* address, const char* already_open) {
     PIPESERVE_RETURN_IF_ERROR(CheckListenOptions(options));
     MutexLock door_lock(door_mutex_);
     if (*door != nullptr) return AlreadyExists(already_open);
     if (stopped()) return StoppedError();
     PIPESERVE_ASSIGN_OR_RETURN(*door, Door::Open(options, &dispatcher_));
-    return (*door)->address();
+    MutexLock lock(mutex_);
+    return *address = (*door)->address();
   }
 
   bool stopped() {
@@ -192,13 +288,14 @@ class Server::Impl {
   // From the inside out: doors are closed before what they send requests to is destroyed.
   Timer timer_;
   Dispatcher dispatcher_;
+  VersionTable& versions_ = dispatcher_.versions();
   const SchedulerOptions scheduler_;
   Mutex stop_mutex_;
   Mutex mutex_;
   bool stopped_ GUARDED_BY(mutex_) = false;
-  // Only grow, and not any more once stopped_ is set.
-  std::vector<std::shared_ptr<Servable>> local_;
-  std::vector<std::shared_ptr<DistributedServable>> distributed_;
+  std::string grpc_address_ GUARDED_BY(mutex_);
+  std::string rest_address_ GUARDED_BY(mutex_);
+  std::vector<Loaded> loaded_ GUARDED_BY(mutex_);  // Does not grow once stopped_ is set.
   Mutex door_mutex_;
   std::unique_ptr<GrpcDoor> grpc_ GUARDED_BY(door_mutex_);
   std::unique_ptr<HttpDoor> rest_ GUARDED_BY(door_mutex_);
@@ -241,6 +338,17 @@ Status Server::WaitReady(const std::string& name, uint64_t version,
                          std::chrono::milliseconds timeout) {
   return impl_->WaitReady(name, version, Deadline::After(timeout));
 }
+
+Status Server::Switch(const std::string& name, uint64_t version) {
+  return impl_->Switch(name, version);
+}
+
+Status Server::Unload(const std::string& name, uint64_t version,
+                      std::chrono::milliseconds drain_timeout) {
+  return impl_->Unload(name, version, Deadline::After(drain_timeout));
+}
+
+ServerState Server::state() const { return impl_->state(); }
 
 Result<std::string> Server::StartGrpc(const ListenOptions& options) {
   return impl_->StartGrpc(options);
@@ -303,6 +411,8 @@ Result<std::shared_ptr<PendingCall>> Server::SubmitAndKeep(const std::string& se
   PIPESERVE_ASSIGN_OR_RETURN(const std::shared_ptr<Servable> found, impl_->Find(servable, version));
   return found->SubmitAndKeep(method, std::move(instances), std::move(residents));
 }
+
+void Server::Drain(std::chrono::milliseconds timeout) { impl_->Drain(Deadline::After(timeout)); }
 
 void Server::Stop() { impl_->Stop(); }
 

@@ -53,6 +53,17 @@ TEST(CallGateTest, EveryCloseWaitsForTheLastCallerInside) {
   EXPECT_EQ(closed, 2);
 }
 
+TEST(CallGateTest, AClosingWithADeadlineSaysWhetherSomebodyIsStillInside) {
+  CallGate gate;
+  ASSERT_TRUE(gate.Enter());
+  EXPECT_EQ(gate.inside(), 1);
+  EXPECT_FALSE(gate.CloseUntil(Deadline::After(std::chrono::milliseconds(1))));
+  EXPECT_FALSE(gate.Enter());
+  gate.Leave();
+  EXPECT_EQ(gate.inside(), 0);
+  EXPECT_TRUE(gate.CloseUntil(Deadline::After({})));
+}
+
 TEST(CallGateTest, MayBeDestroyedAsSoonAsItIsClosed) {
   for (int round = 0; round < 200; ++round) {
     auto gate = std::make_unique<CallGate>();

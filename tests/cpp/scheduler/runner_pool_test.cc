@@ -420,5 +420,39 @@ TEST_F(RunnerPoolTest, StopAwaitsWhatRunsHereAndRefusesMore) {
   EXPECT_ERROR(pool.RunHere(callable, {}, {One(1)})[0], kUnavailable, "servable is not available");
 }
 
+TEST_F(RunnerPoolTest, GivingAllUpAnswersWhatRunsWhatWaitsAndWhatComes) {
+  Gate gate;
+  std::atomic<int> runs{0};
+  std::atomic<bool> knows_it{false};
+  const FakeCallable callable([&](std::vector<Instance> instances) {
+    ++runs;
+    gate.Pass();
+    knows_it = !RequestScope::Current()->status().ok();
+    return Echo(instances);
+  });
+  const Status reason = Unavailable("it has been unloaded");
+  RunnerPool pool({.max_inflight = 1}, timer_);
+  ASSERT_OK(pool.Start());
+  Answer running, waiting, late;
+  Submit(pool, callable, 1, running.Done());
+  ASSERT_TRUE(gate.WaitForArrivals(1));
+  Submit(pool, callable, 2, waiting.Done());
+  EXPECT_EQ(pool.waiting(), 1u);
+  pool.GiveUpAll(reason);
+  ASSERT_TRUE(running.Wait());
+  ASSERT_TRUE(waiting.Wait());
+  Submit(pool, callable, 3, late.Done());
+  ASSERT_TRUE(late.Wait());
+  EXPECT_EQ(pool.RunHere(callable, {}, {One(4)}).front().status(), reason);
+  for (Answer* answer : {&running, &waiting, &late}) {
+    EXPECT_EQ(answer->results.at(0).status(), reason);
+  }
+  gate.Open();
+  pool.Stop();
+  EXPECT_TRUE(knows_it);
+  EXPECT_EQ(runs, 1);
+  for (Answer* answer : {&running, &waiting, &late}) EXPECT_EQ(answer->count, 1);
+}
+
 }  // namespace
 }  // namespace pipeserve

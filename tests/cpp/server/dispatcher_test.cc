@@ -26,8 +26,8 @@ class DispatcherTest : public ::testing::Test {
 
   void Serve(const std::string& name, uint64_t version, Body body = Echo) {
     servables_.push_back(TestServable(name, version, std::move(body)));
-    ASSERT_OK(dispatcher_.Reserve(name, version));
-    dispatcher_.Publish(name, version, servables_.back());
+    ASSERT_OK(dispatcher_.versions().Reserve(name, version));
+    Publish(dispatcher_.versions(), name, version, servables_.back());
   }
 
   std::future<ClientReply> Start(ClientRequest request) {
@@ -105,10 +105,10 @@ TEST_F(DispatcherTest, VersionZeroIsTheNewestThatRuns) {
   };
   Serve("add", 2, version_of(2));
   Serve("add", 10, version_of(10));
-  ASSERT_OK(dispatcher_.Reserve("add", 11));
+  ASSERT_OK(dispatcher_.versions().Reserve("add", 11));
   EXPECT_EQ(*(*Ask(MakeRequest("add", "predict")).instances[0])[0].data_as<int32_t>(), 10);
   EXPECT_EQ(*(*Ask(MakeRequest("add", "predict", 2)).instances[0])[0].data_as<int32_t>(), 2);
-  dispatcher_.Remove("add", 10);
+  dispatcher_.versions().Remove("add", 10);
   EXPECT_EQ(*(*Ask(MakeRequest("add", "predict")).instances[0])[0].data_as<int32_t>(), 2);
 }
 
@@ -180,15 +180,16 @@ TEST_F(DispatcherTest, OneMoreThanTheLimitIsRefusedAndPlacesComeBack) {
 TEST_F(DispatcherTest, AServableThatIsNotThereAtTheMomentIsUnavailable) {
   const Status unavailable =
       Unavailable("Request servable(add) method(predict) , servable is not available");
-  ASSERT_OK(dispatcher_.Reserve("add", 1));
+  ASSERT_OK(dispatcher_.versions().Reserve("add", 1));
   EXPECT_EQ(Ask(MakeRequest("add", "predict")).error, unavailable);
   std::atomic<bool> available = true;
   servables_.push_back(TestServable("add", 1));
-  dispatcher_.Publish("add", 1, servables_.back(), [&available] { return available.load(); });
+  Publish(dispatcher_.versions(), "add", 1, servables_.back(),
+          [&available] { return available.load(); });
   EXPECT_OK(Ask(MakeRequest("add", "predict")).error);
   available = false;
   EXPECT_EQ(Ask(MakeRequest("add", "predict")).error, unavailable);
-  EXPECT_EQ(dispatcher_.Find("add", 1), servables_.back());
+  EXPECT_EQ(dispatcher_.versions().Find("add", 1), servables_.back());
   available = true;
   dispatcher_.Close();
   EXPECT_EQ(Ask(MakeRequest("add", "predict")).error, unavailable);
@@ -198,11 +199,12 @@ TEST_F(DispatcherTest, IsReadyWhileEveryServableIsAvailable) {
   EXPECT_FALSE(dispatcher_.AllAvailable());
   Serve("add", 1);
   EXPECT_TRUE(dispatcher_.AllAvailable());
-  ASSERT_OK(dispatcher_.Reserve("sub", 1));
+  ASSERT_OK(dispatcher_.versions().Reserve("sub", 1));
   EXPECT_FALSE(dispatcher_.AllAvailable());
   std::atomic<bool> available = true;
   servables_.push_back(TestServable("sub", 1));
-  dispatcher_.Publish("sub", 1, servables_.back(), [&available] { return available.load(); });
+  Publish(dispatcher_.versions(), "sub", 1, servables_.back(),
+          [&available] { return available.load(); });
   EXPECT_TRUE(dispatcher_.AllAvailable());
   available = false;
   EXPECT_FALSE(dispatcher_.AllAvailable());
@@ -289,11 +291,11 @@ TEST_F(DispatcherTest, UnderOverloadEachRequestIsAnsweredOnce) {
 }
 
 TEST_F(DispatcherTest, ANameAndVersionIsServedOnce) {
-  ASSERT_OK(dispatcher_.Reserve("add", 1));
-  EXPECT_ERROR(dispatcher_.Reserve("add", 1), kAlreadyExists, "add version 1");
-  EXPECT_OK(dispatcher_.Reserve("add", 2));
-  dispatcher_.Remove("add", 1);
-  EXPECT_OK(dispatcher_.Reserve("add", 1));
+  ASSERT_OK(dispatcher_.versions().Reserve("add", 1));
+  EXPECT_ERROR(dispatcher_.versions().Reserve("add", 1), kAlreadyExists, "add version 1");
+  EXPECT_OK(dispatcher_.versions().Reserve("add", 2));
+  dispatcher_.versions().Remove("add", 1);
+  EXPECT_OK(dispatcher_.versions().Reserve("add", 1));
 }
 
 TEST_F(DispatcherTest, RequestsOfAStoppedServableAreAnswered) {

@@ -34,8 +34,8 @@ class GrpcDoorTest : public ::testing::Test {
 
   void Serve(Body body = Echo) {
     servable_ = TestServable("add", 1, std::move(body));
-    ASSERT_OK(dispatcher_.Reserve("add", 1));
-    dispatcher_.Publish("add", 1, servable_);
+    ASSERT_OK(dispatcher_.versions().Reserve("add", 1));
+    Publish(dispatcher_.versions(), "add", 1, servable_);
   }
 
   // Waits at the gate.
@@ -165,8 +165,8 @@ TEST_F(GrpcDoorTest, InputsAreReadToWhereTheExecutorWantsThem) {
   auto servable = Servable::Create(TestSpec("add", 1, look), executor);
   ASSERT_OK(servable);
   servable_ = *std::move(servable);
-  ASSERT_OK(dispatcher_.Reserve("add", 1));
-  dispatcher_.Publish("add", 1, servable_);
+  ASSERT_OK(dispatcher_.versions().Reserve("add", 1));
+  Publish(dispatcher_.versions(), "add", 1, servable_);
   const auto door = Open();
   const auto reply = Connect(door->address())->Infer(Values({1.5f}));
   ASSERT_OK(reply);
@@ -215,8 +215,8 @@ TEST_F(GrpcDoorTest, ARequestThatRunsIsAnsweredWhileItsFunctionGoesOn) {
   auto servable = Servable::Create(spec, std::make_shared<IdentityExecutor>());
   ASSERT_OK(servable);
   servable_ = *std::move(servable);
-  ASSERT_OK(dispatcher_.Reserve("add", 1));
-  dispatcher_.Publish("add", 1, servable_);
+  ASSERT_OK(dispatcher_.versions().Reserve("add", 1));
+  Publish(dispatcher_.versions(), "add", 1, servable_);
   const auto door = Open();
   const auto reply = Connect(door->address())->Infer(Values({1}));
   ASSERT_OK(reply);

@@ -117,8 +117,8 @@ class HttpDoorTest : public ::testing::Test {
 
   void Serve(Body body = Echo) {
     servable_ = TestServable("add", 1, std::move(body));
-    ASSERT_OK(dispatcher_.Reserve("add", 1));
-    dispatcher_.Publish("add", 1, servable_);
+    ASSERT_OK(dispatcher_.versions().Reserve("add", 1));
+    Publish(dispatcher_.versions(), "add", 1, servable_);
   }
 
   std::unique_ptr<HttpDoor> Open(ListenOptions options = {}) {

@@ -6,11 +6,13 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeserve/servable.h"
 #include "scheduler/fakes.h"
 #include "scheduler/servable.h"
+#include "server/version_table.h"
 
 namespace pipeserve {
 
@@ -51,6 +53,13 @@ inline ServableSpec TestSpec(const std::string& name, uint64_t version, Body bod
   spec.pipelines.push_back({"predict", {"x"}, {"y"}, PerInstance(std::move(body))});
   spec.pipelines.push_back({"pair", {"a", "b"}, {"a", "b"}, PerInstance(Echo)});
   return spec;
+}
+
+// Binds and publishes what has been reserved.
+inline void Publish(VersionTable& versions, const std::string& name, uint64_t version,
+                    std::shared_ptr<Servable> servable, VersionTable::Probe available = nullptr) {
+  versions.Bind(name, version, std::move(servable));
+  versions.Publish(name, version, std::move(available));
 }
 
 inline std::shared_ptr<Servable> TestServable(const std::string& name, uint64_t version,
