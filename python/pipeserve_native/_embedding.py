@@ -166,7 +166,7 @@ def _open(
             raise InvalidArgumentError(
                 f"servable {name} is declared as distributed: its agents have devices, not load()"
             )
-        version = version or 1
+        version = _config.find_config(directory, name, version)
         address, ranks = _loading.open_group(server, registry, version, group)
         _logger.info("servable %s waits for %d agents at %s", name, ranks, address)
         server.wait_ready(name, version, wait_timeout)
@@ -217,7 +217,7 @@ def load(
 
     Args:
         directory: The servable's own, with ``servable_config.py`` and version directories.
-        version: 0 is the largest version directory; of a distributed servable it is 1.
+        version: 0 is the largest version directory; of a distributed servable without any it is 1.
         threads: Of one graph call on the CPU; None is one for each core that this process may use.
         device_type: "CPU", "Ascend", or None: Ascend for OM models and the CPU for others. On
             Ascend the graphs run in a process that this one starts, and ends with the servable.
@@ -262,8 +262,8 @@ def load(
             lane=_checks.check_choice("lane", lane, tuple(_loading.LANES)),
             wait=_checks.check_choice("wait", wait, _loading.WAITS),
         )
-    _config.check_config_file(parent, name)
-    registry = _config.load_config(parent, name)
+    config_version = _config.find_config(parent, name, version)
+    registry = _config.load_config(parent, name, config_version)
     _lifetime.start_housekeeping()
     server = _core.Server(
         max_inflight=1,

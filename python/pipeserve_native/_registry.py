@@ -180,6 +180,8 @@ class Registry:
     declaration: Declaration | None = None
     methods: dict[str, Method] = field(default_factory=dict)
     pipelines: dict[str, Pipeline] = field(default_factory=dict)
+    warmup: Callable[[], object] | None = None
+    """Called once before clients can call the servable."""
     graph_counts: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Per subgraph how many inputs and outputs the methods give it."""
     function_counts: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
@@ -219,6 +221,14 @@ class Registry:
             )
         self.pipelines[pipeline.name] = pipeline
 
+    def set_warmup(self, function: Callable[[], object]) -> None:
+        """Keeps the one warm-up of the servable."""
+        if self.warmup is not None:
+            raise InvalidArgumentError(
+                f"servable {self.name} has more than one warm-up: {self.warmup} and {function}"
+            )
+        self.warmup = function
+
     def count_graph(self, subgraph: int, inputs: int, outputs: int) -> None:
         """All methods must give a subgraph as many inputs, and want as many outputs."""
         if self.declaration is None:
@@ -252,6 +262,9 @@ class Registry:
             version=version,
             methods=[method.build(make) for method in self.methods.values()],
             pipelines=[pipeline.build(make) for pipeline in self.pipelines.values()],
+            warm_up=None
+            if self.warmup is None
+            else make("warm-up", self.warmup, "warm-up", 0, None, False),
             with_batch_dim=self.declaration.with_batch_dim,
             without_batch_dim_inputs=list(self.declaration.without_batch_dim_inputs),
         )

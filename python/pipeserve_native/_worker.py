@@ -89,7 +89,7 @@ class _Functions:
 
 
 def _open(start: dict[str, Any]) -> _core.WorkerSession:
-    registry = _config.load_config(start["directory"], start["servable"])
+    registry = _config.load_config(start["directory"], start["servable"], start["version"])
     functions = _Functions()
     registry.build(start["version"], functions.make)
     session = _core.WorkerSession(start["socket_fd"], functions.by_key)

@@ -69,14 +69,20 @@ void BindSpecs(py::module_& m) {
            py::arg("function"), py::arg("timeout"), py::arg("replayable"));
   py::class_<ServableSpec>(m, "ServableSpec")
       .def(py::init([](std::string name, uint64_t version, std::vector<MethodSpec> methods,
-                       std::vector<PipelineSpec> pipelines, bool with_batch_dim,
+                       std::vector<PipelineSpec> pipelines,
+                       std::optional<std::shared_ptr<HostFunction>> warm_up, bool with_batch_dim,
                        std::vector<int> without_batch_dim_inputs) {
-             return ServableSpec{std::move(name),    version,
-                                 std::move(methods), std::move(pipelines),
-                                 with_batch_dim,     std::move(without_batch_dim_inputs)};
+             return ServableSpec{std::move(name),
+                                 version,
+                                 std::move(methods),
+                                 std::move(pipelines),
+                                 std::move(warm_up).value_or(nullptr),
+                                 with_batch_dim,
+                                 std::move(without_batch_dim_inputs)};
            }),
            py::kw_only(), py::arg("name"), py::arg("version"), py::arg("methods"),
-           py::arg("pipelines"), py::arg("with_batch_dim"), py::arg("without_batch_dim_inputs"));
+           py::arg("pipelines"), py::arg("warm_up"), py::arg("with_batch_dim"),
+           py::arg("without_batch_dim_inputs"));
 }
 
 }  // namespace

@@ -35,8 +35,11 @@ ServerHere MakeServer(int max_inflight, size_t max_enqueued_requests, size_t max
 
 void LoadLocal(Server& server, const ServableSpec& spec, std::vector<std::string> model_files,
                const std::optional<py::bytes>& key, const std::string& mode,
-               std::optional<int> threads, int max_inflight) {
-  LocalServableOptions options{std::move(model_files), std::nullopt, threads, max_inflight};
+               std::optional<int> threads, int max_inflight, bool on_request_only) {
+  LocalServableOptions options{.model_files = std::move(model_files),
+                               .threads = threads,
+                               .max_inflight = max_inflight,
+                               .on_request_only = on_request_only};
   if (key) options.decryption = DecryptionOptions{*key, mode};
   Unwrap(WithoutGil([&] { return server.LoadLocal(spec, options); }));
 }
@@ -47,7 +50,7 @@ std::string StartDistributed(Server& server, const ServableSpec& spec, int rank_
                              double call_timeout, double heartbeat, double dead_after,
                              double failover_timeout,
                              std::optional<std::function<void()>> on_agent_lost, LaneKind lane,
-                             bool wait_for_all, int max_inflight) {
+                             bool wait_for_all, int max_inflight, bool on_request_only) {
   EnterGrpc();
   const DistributedServableOptions options{
       .rank_size = rank_size,
@@ -63,7 +66,8 @@ std::string StartDistributed(Server& server, const ServableSpec& spec, int rank_
       .on_agent_lost = std::move(on_agent_lost).value_or(nullptr),
       .lane = lane,
       .wait_for_all = wait_for_all,
-      .max_inflight = max_inflight};
+      .max_inflight = max_inflight,
+      .on_request_only = on_request_only};
   return Unwrap(WithoutGil([&] { return server.StartDistributed(spec, options); }));
 }
 
@@ -81,6 +85,18 @@ void WaitReady(Server& server, const std::string& name, uint64_t version,
     const bool expired = timeout && Clock::now() >= end;
     if (status.code() != StatusCode::kDeadlineExceeded || expired) return Unwrap(status);
   }
+}
+
+void Switch(Server& server, const std::string& name, uint64_t version) {
+  Unwrap(WithoutGil([&] { return server.Switch(name, version); }));
+}
+
+void Unload(Server& server, const std::string& name, uint64_t version, double drain_seconds) {
+  Unwrap(WithoutGil([&] { return server.Unload(name, version, ToMilliseconds(drain_seconds)); }));
+}
+
+std::string StateAsJson(Server& server) {
+  return WithoutGil([&] { return ToJson(server.state()); });
 }
 
 std::string StartGrpc(Server& server, std::string address, size_t max_message_bytes,
@@ -134,6 +150,12 @@ void SetMaxEnqueuedRequests(Server& server, size_t limit) {
   server.set_max_enqueued_requests(limit);
 }
 
+// In a forked process there is nothing to drain.
+void Drain(const ServerHere& server, double seconds) {
+  if (!server.is_here()) return;
+  WithoutGil([&server = server.get(), seconds] { server.Drain(ToMilliseconds(seconds)); });
+}
+
 // In a forked process there is nothing to stop.
 void Stop(const ServerHere& server) {
   if (server.is_here()) WithoutGil([&server = server.get()] { server.Stop(); });
@@ -167,15 +189,19 @@ void BindServer(py::module_& m) {
       .def("set_max_enqueued_requests", Guarded(&SetMaxEnqueuedRequests), py::arg("limit"))
       .def("load_local", Guarded(&LoadLocal), py::arg("spec"), py::kw_only(),
            py::arg("model_files"), py::arg("key"), py::arg("mode"), py::arg("threads"),
-           py::arg("max_inflight"))
+           py::arg("max_inflight"), py::arg("on_request_only"))
       .def("start_distributed", Guarded(&StartDistributed), py::arg("spec"), py::kw_only(),
            py::arg("rank_size"), py::arg("stage_size"), py::arg("rank_table_file"),
            py::arg("address"), py::arg("agents_ssl"), py::arg("agent_token"),
            py::arg("call_timeout"), py::arg("heartbeat"), py::arg("dead_after"),
            py::arg("failover_timeout"), py::arg("on_agent_lost"), py::arg("lane"),
-           py::arg("wait_for_all"), py::arg("max_inflight"))
+           py::arg("wait_for_all"), py::arg("max_inflight"), py::arg("on_request_only"))
       .def("wait_ready", Guarded(&WaitReady), py::arg("name"), py::arg("version"),
            py::arg("timeout"))
+      .def("switch", Guarded(&Switch), py::arg("name"), py::arg("version"))
+      .def("unload", Guarded(&Unload), py::arg("name"), py::arg("version"),
+           py::arg("drain_seconds"))
+      .def("state_as_json", Guarded(&StateAsJson))
       .def("start_grpc", Guarded(&StartGrpc), py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"), py::arg("max_connections"))
       .def("start_rest", Guarded(&StartRest), py::arg("address"), py::kw_only(),
@@ -183,6 +209,7 @@ void BindServer(py::module_& m) {
            py::arg("http_status_codes"))
       .def("infer", Guarded(&Infer), py::arg("servable"), py::arg("version"), py::arg("callable"),
            py::arg("args"))
+      .def("drain", &Drain, py::arg("seconds"))
       .def("stop", &Stop);
 }
 

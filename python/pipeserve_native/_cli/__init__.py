@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeserve_native import __version__, _demo
-from pipeserve_native._cli import _agent, _infer, _serve
+from pipeserve_native._cli import _agent, _infer, _serve, _status, _versions
 from pipeserve_native._cli._common import UsageError, add_command
 
 _EXPORT_EXAMPLES = """  pipeserve export-demo demo
@@ -33,12 +33,28 @@ def _parser() -> argparse.ArgumentParser:
         prog="pipeserve",
         description="Serves models of several graphs.",
         epilog="examples:\n"
-        + "".join((_EXPORT_EXAMPLES, _serve.EXAMPLES, _agent.EXAMPLES, _infer.EXAMPLES)),
+        + "".join(
+            (
+                _EXPORT_EXAMPLES,
+                _serve.EXAMPLES,
+                _agent.EXAMPLES,
+                _infer.EXAMPLES,
+                _status.EXAMPLES,
+                _versions.EXAMPLES,
+            )
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pipeserve {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_serve.add, _agent.add, _infer.add, _add_export_demo):
+    for add in (
+        _serve.add,
+        _agent.add,
+        _infer.add,
+        _status.add,
+        _versions.add,
+        _add_export_demo,
+    ):
         add(commands)
     return parser
 

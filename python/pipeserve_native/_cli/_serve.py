@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from pipeserve_native import _checks, server
+from pipeserve_native._cli._admin_client import DEFAULT_ADDRESS
 from pipeserve_native._cli._common import UsageError, add_command, add_heartbeat
 from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native.server import _config, distributed
@@ -30,6 +31,11 @@ def add(commands: Any) -> None:
     parser.add_argument("--version-number", type=int, default=0, help="0 is the newest")
     parser.add_argument("--grpc-address", default="127.0.0.1:5500", help="'' for none")
     parser.add_argument("--rest-address", default="127.0.0.1:1500", help="'' for none")
+    parser.add_argument(
+        "--admin-address",
+        default=DEFAULT_ADDRESS,
+        help="where 'pipeserve status', 'load', ... ask (default: %(default)s; '' for none)",
+    )
     parser.add_argument("--rank-table", help="of a distributed servable")
     parser.add_argument("--distributed-address", default="127.0.0.1:6200")
     parser.add_argument("--wait-agents", type=int, default=0, metavar="SECONDS")
@@ -64,6 +70,13 @@ def add(commands: Any) -> None:
         type=float,
         metavar="SECONDS",
         help="from a request to its answer; no maximum by default",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long requests may go on after SIGTERM or Ctrl-C (default: %(default)s)",
     )
     parser.add_argument("--max-msg-mb", type=int, default=100, help="size limit of a message")
     parser.add_argument(
@@ -126,6 +139,10 @@ def add(commands: Any) -> None:
     tls.add_argument("--ssl-certificate", metavar="FILE")
     tls.add_argument("--ssl-private-key", metavar="FILE")
     tls.add_argument("--ssl-client-ca", metavar="FILE", help="clients must show a certificate")
+    admin = parser.add_argument_group("TLS, on --admin-address")
+    admin.add_argument("--admin-ssl-certificate", metavar="FILE")
+    admin.add_argument("--admin-ssl-private-key", metavar="FILE")
+    admin.add_argument("--admin-ssl-ca", metavar="FILE", help="operators must show a certificate")
     agents = parser.add_argument_group("who may come to --distributed-address")
     agents.add_argument("--agents-ssl-certificate", metavar="FILE")
     agents.add_argument("--agents-ssl-private-key", metavar="FILE")
@@ -162,14 +179,18 @@ def _serve(args: argparse.Namespace) -> None:
     if args.name not in (None, name):
         raise UsageError(f"--name is {args.name}, but the directory is called {name}")
     ssl_config = _ssl_config(args, "--ssl-", "--ssl-client-ca")
+    admin_ssl_config = _ssl_config(args, "--admin-ssl-", "--admin-ssl-ca")
     agents_ssl_config = _ssl_config(args, "--agents-ssl-", "--agents-ssl-ca")
-    _config.check_config_file(parent, name)
-    declaration = _config.load_config(parent, name).declaration
+    version = _config.find_config(parent, name, args.version_number)
+    declaration = _config.load_config(parent, name, version).declaration
     server.configure(
         max_inflight=4 if args.max_inflight is None else args.max_inflight,
         max_enqueued_bytes=args.max_enqueued_bytes,
         max_request_seconds=args.max_request_seconds,
+        drain_seconds=args.drain_seconds,
     )
+    if args.admin_address:  # First: it tells what the rest waits for.
+        server.start_admin_server(args.admin_address, admin_ssl_config)
     if isinstance(declaration, DistributedDeclaration):
         if args.rank_table is None:
             raise UsageError(f"{name} is declared as distributed: --rank-table is needed")
@@ -179,7 +200,7 @@ def _serve(args: argparse.Namespace) -> None:
             parent,
             name,
             os.path.abspath(args.rank_table),
-            args.version_number,
+            version,
             args.distributed_address,
             args.wait_agents,
             call_timeout_in_seconds=args.call_timeout,

@@ -141,7 +141,7 @@ class ServerActor(_Restartable):
         self._scratch = _empty_scratch()
         folder = _folder_of(self._servable, self._files, self._scratch)
         self._parent, self._name = os.path.split(folder)
-        _config.check_config_file(self._parent, self._name)
+        version = _config.find_config(self._parent, self._name, 0)
         _lifetime.start_housekeeping()
         self._server = _core.Server(
             max_inflight=options.max_inflight,
@@ -150,9 +150,9 @@ class ServerActor(_Restartable):
             max_request_seconds=options.max_request_seconds,
         )
         self._files = None
-        self._registry = _config.load_config(self._parent, self._name)
+        self._registry = _config.load_config(self._parent, self._name, version)
         self._hub_address = ""
-        self._version = self._open(self._registry, ip)
+        self._version = self._open(self._registry, version, ip)
         limits: dict[str, Any] = {
             "max_message_bytes": _MESSAGE_BYTES,
             "max_connections": _CONNECTIONS,
@@ -165,7 +165,7 @@ class ServerActor(_Restartable):
                 f"{ip}:{options.rest_port}", **limits, http_status_codes=True
             )
 
-    def _open(self, registry: Registry, ip: str) -> int:
+    def _open(self, registry: Registry, version: int, ip: str) -> int:
         """Loads the servable, or opens the door of its agents; the version."""
         options = self._options
         distributed = isinstance(registry.declaration, DistributedDeclaration)
@@ -189,8 +189,8 @@ class ServerActor(_Restartable):
             address=f"{hub_ip}:{options.distributed_port}",
             call_timeout=options.call_timeout,
         )
-        self._hub_address, _ = _loading.open_group(self._server, registry, 1, group)
-        return 1
+        self._hub_address, _ = _loading.open_group(self._server, registry, version, group)
+        return version
 
     def hub_address(self) -> str:
         """Where the agents come to."""

@@ -19,25 +19,41 @@ def _place(directory: str, name: str) -> str:
     return f"servable directory: '{directory}', servable name: '{name}'"
 
 
-def check_config_file(directory: str, name: str) -> None:
-    """The servable's directory and its config must be there."""
+def _config_file(directory: str, name: str, version: int) -> str:
+    """The config of a version: its own, or that of all versions."""
+    own = os.path.join(directory, name, str(version), CONFIG_FILE)
+    return own if os.path.isfile(own) else os.path.join(directory, name, CONFIG_FILE)
+
+
+def check_directory(directory: str, name: str) -> None:
+    """The servable's directory must be there."""
     path = os.path.join(directory, name)
     if not os.path.isdir(path):
         raise NotFoundError(
             f"Check servable config failed, directory '{path}' not exist, {_place(directory, name)}"
         )
-    config = os.path.join(path, CONFIG_FILE)
+
+
+def check_config_file(directory: str, name: str, version: int) -> None:
+    """The servable's directory and the config of that version must be there."""
+    check_directory(directory, name)
+    config = _config_file(directory, name, version)
     if not os.path.isfile(config):
         raise NotFoundError(
             f"Check servable config failed, file '{config}' not exist, {_place(directory, name)}"
         )
 
 
+def _versions(directory: str, name: str) -> set[int]:
+    path = os.path.join(directory, name)
+    entries = [entry for entry in os.listdir(path) if re.fullmatch("[1-9][0-9]*", entry)]
+    return {int(entry) for entry in entries if os.path.isdir(os.path.join(path, entry))}
+
+
 def resolve_version(directory: str, name: str, version: int) -> int:
     """The version to load: ``version``, or the largest version directory when it is 0."""
     path = os.path.join(directory, name)
-    entries = [entry for entry in os.listdir(path) if re.fullmatch("[1-9][0-9]*", entry)]
-    versions = {int(entry) for entry in entries if os.path.isdir(os.path.join(path, entry))}
+    versions = _versions(directory, name)
     if version == 0:
         if not versions:
             raise NotFoundError(
@@ -47,7 +63,7 @@ def resolve_version(directory: str, name: str, version: int) -> int:
         return max(versions)
     if version in versions:
         return version
-    if str(version) in entries:
+    if os.path.exists(os.path.join(path, str(version))):
         raise NotFoundError(f"Expect {os.path.join(path, str(version))} to be a directory")
     raise NotFoundError(
         "There is no servable of the specified version number, specified version number: "
@@ -55,14 +71,25 @@ def resolve_version(directory: str, name: str, version: int) -> int:
     )
 
 
-def load_config(directory: str, name: str) -> Registry:
-    """Runs the config and returns what it registered."""
+def find_config(directory: str, name: str, version: int) -> int:
+    """The version whose config to read, which is there: for 0 the largest version directory.
+
+    Distributed servables need no version directories; theirs is then 1.
+    """
+    check_directory(directory, name)
+    version = version or max(_versions(directory, name), default=1)
+    check_config_file(directory, name, version)
+    return version
+
+
+def load_config(directory: str, name: str, version: int) -> Registry:
+    """Runs the config of a version and returns what it registered."""
     with _path_lock:
         if directory not in sys.path:  # So that a config can import what lies beside it.
             sys.path.append(directory)
     module_name = f"{name}.servable_config"
     spec = importlib.util.spec_from_file_location(
-        module_name, os.path.join(directory, name, CONFIG_FILE)
+        module_name, _config_file(directory, name, version)
     )
     assert spec is not None and spec.loader is not None  # It is a .py file.
     module = importlib.util.module_from_spec(spec)

@@ -44,6 +44,8 @@ class LocalOptions:
     device_type: str = "None"
     device_ids: tuple[int, ...] = (0,)
     workers: Workers | None = None
+    on_request_only: bool = False
+    """Requests that name no version do not come to it until somebody switches to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ class GroupOptions:
     wait: str = "last"
     max_inflight: int | None = None
     workers: Workers | None = None
+    on_request_only: bool = False
 
 
 def _maker(workers: Workers | None) -> MakeFunction:
@@ -104,6 +107,7 @@ def load_local(
         mode=options.dec_mode,
         threads=options.threads,
         max_inflight=_inflight(options),
+        on_request_only=options.on_request_only,
     )
 
 
@@ -124,6 +128,7 @@ def _start_on_ascend(
         max_inflight=options.max_inflight,
         workers=options.workers,
         token=request.door.token,
+        on_request_only=options.on_request_only,
     )
     address = _start_group(server, spec, group, rank_size=1, stage_size=1)
     return _launcher.start_own_agent(
@@ -172,4 +177,5 @@ def _start_group(
         lane=LANES[options.lane],
         wait_for_all=options.wait == "all",
         max_inflight=_inflight(options),
+        on_request_only=options.on_request_only,
     )

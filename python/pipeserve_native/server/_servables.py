@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pipeserve_native import _checks, _lifetime
+from pipeserve_native import _checks, _core, _lifetime
 from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import Registry
 from pipeserve_native._workers import WorkerOptions
-from pipeserve_native.server import _ascend, _config, _loading
-from pipeserve_native.server._state import STATE, stop_on_exception
+from pipeserve_native.server import _ascend, _config, _loading, _versions
+from pipeserve_native.server._state import stop_on_exception
 
 _logger = logging.getLogger("pipeserve_native")
 
@@ -185,9 +185,10 @@ def _resolve(configs: list[ServableStartConfig]) -> dict[tuple[str, int], _Start
     directories: dict[str, str] = {}
     for config in configs:
         directory, name = config.servable_directory, config.servable_name
-        _config.check_config_file(directory, name)
+        _config.check_directory(directory, name)
         _check_device_type(config)
         version = _config.resolve_version(directory, name, config.version_number)
+        _config.check_config_file(directory, name, version)
         if os.path.realpath(directories.setdefault(name, directory)) != os.path.realpath(directory):
             raise InvalidArgumentError(
                 f"The servable directory of servable name {name} is different in multiple "
@@ -214,20 +215,38 @@ def announce(registry: Registry, directory: str, version: int) -> None:
     )
 
 
-def _load(start: _Start, version: int) -> None:
+@dataclass(frozen=True, slots=True)
+class _LocalLaunch(_versions.Launch):
+    """Of a servable whose graphs run in this process, or on its device."""
+
+    options: _loading.LocalOptions
+
+    def resolve(self, version: int) -> int:
+        """0 is the newest version directory."""
+        _config.check_directory(self.directory, self.name)
+        version = _config.resolve_version(self.directory, self.name, version)
+        _config.check_config_file(self.directory, self.name, version)
+        return version
+
+    def load(self, server: _core.Server, running: _versions.Running, on_request_only: bool) -> None:
+        """From the version's directory."""
+        version = running.version
+        _loading.load_local(
+            server,
+            running.registry,
+            version,
+            os.path.join(self.directory, self.name, str(version)),
+            replace(self.options, workers=running.workers, on_request_only=on_request_only),
+        )
+        announce(running.registry, self.directory, version)
+
+
+def _launch(start: _Start) -> _LocalLaunch:
     config = start.config
-    directory, name = config.servable_directory, config.servable_name
-    registry = STATE.keep(_config.load_config(directory, name))
-    workers = STATE.start_workers(
-        registry,
-        version,
+    return _LocalLaunch(
+        config.servable_directory,
+        config.servable_name,
         WorkerOptions(count=config.workers, grace=config.worker_grace_in_seconds),
-    )
-    _loading.load_local(
-        STATE.server,
-        registry,
-        version,
-        os.path.join(directory, name, str(version)),
         _loading.LocalOptions(
             dec_key=config.dec_key,
             dec_mode=config.dec_mode,
@@ -235,10 +254,8 @@ def _load(start: _Start, version: int) -> None:
             max_inflight=config.max_inflight,
             device_type=config.device_type,
             device_ids=start.device_ids,
-            workers=workers,
         ),
     )
-    announce(registry, directory, version)
 
 
 @stop_on_exception
@@ -266,6 +283,6 @@ def start_servables(
     """
     for (_, version), start in _resolve(_check_items(servable_configs)).items():
         try:
-            _load(start, version)
+            _versions.start(_launch(start), version)
         except Error as error:
             raise type(error)(f"Fail to start workers: {error}") from error

@@ -8,11 +8,13 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 from pipeserve_native import _checks, _core, _lifetime
-from pipeserve_native._registry import Registry
-from pipeserve_native._workers import WorkerOptions, Workers
+from pipeserve_native._errors import FailedPreconditionError
+
+if TYPE_CHECKING:
+    from pipeserve_native.server._versions import Running
 
 _Params = ParamSpec("_Params")
 
@@ -50,9 +52,11 @@ class ServerState:
         self._lock = threading.RLock()
         self._stopping = threading.RLock()  # Held by whoever stops, before _lock.
         self._server: _core.Server | None = None
-        self._registries: list[Registry] = []
-        self._workers: list[Workers] = []
+        self._running: list[Running] = []
+        self.previous: dict[str, Running] = {}
+        """By servable: the version that requests came to before the last switch."""
         self._keep_alive: _KeepAlive | None = None
+        self._drain_seconds = 30.0
         self._max_inflight = 4
         self._max_enqueued_requests = 10_000
         self._max_enqueued_bytes = 1 << 30
@@ -65,8 +69,8 @@ class ServerState:
         self._lock = threading.RLock()
         self._stopping = threading.RLock()
         self._server = None
-        self._registries = []
-        self._workers = []
+        self._running = []
+        self.previous = {}
         self._keep_alive = None
 
     @property
@@ -83,17 +87,30 @@ class ServerState:
                 )
             return self._server
 
+    def current(self) -> _core.Server:
+        """The running server; raises when there is none."""
+        with self._lock:
+            if self._server is None:
+                raise FailedPreconditionError("no server runs in this process")
+            return self._server
+
     def configure(
-        self, max_inflight: int, max_enqueued_bytes: int, max_request_seconds: float | None
+        self,
+        max_inflight: int,
+        max_enqueued_bytes: int,
+        max_request_seconds: float | None,
+        drain_seconds: float,
     ) -> None:
         """Options of the next server. All or, when one is wrong, none."""
         inflight = _checks.check_int("max_inflight", max_inflight, 1, 1024)
         enqueued = _checks.check_int("max_enqueued_bytes", max_enqueued_bytes, 1, 1 << 62)
         seconds = _checks.check_seconds("max_request_seconds", max_request_seconds)
+        drain = _checks.check_wait("drain_seconds", drain_seconds)
         with self._lock:
             self._max_inflight = inflight
             self._max_enqueued_bytes = enqueued
             self._max_request_seconds = seconds
+            self._drain_seconds = drain
 
     def set_max_enqueued_requests(self, limit: int) -> None:
         """Takes effect at once."""
@@ -103,23 +120,30 @@ class ServerState:
             if self._server is not None:
                 self._server.set_max_enqueued_requests(limit)
 
-    def keep(self, registry: Registry) -> Registry:
-        """The same registry, whose servable is bound to the server until stop()."""
+    def add(self, running: Running) -> None:
+        """It ends with stop(), unless somebody discards and ends it before."""
         with self._lock:
-            self._registries.append(registry)
-        return registry
+            self._running.append(running)
 
-    def start_workers(
-        self, registry: Registry, version: int, options: WorkerOptions
-    ) -> Workers | None:
-        """The workers of a servable until stop(); None when its functions run in this process."""
-        if options.count == 0:
-            return None
-        workers = Workers(self.server, registry.directory, registry.name, version, options)
+    def discard(self, running: Running) -> bool:
+        """Whether it is for the caller to end it now."""
         with self._lock:
-            self._workers.append(workers)
-        workers.start()
-        return workers
+            if running not in self._running:
+                return False
+            self._running.remove(running)
+            return True
+
+    def running(self) -> list[Running]:
+        """All versions of all servables, in the order in which they were started."""
+        with self._lock:
+            return list(self._running)
+
+    def find(self, name: str, version: int | None = None) -> Running | None:
+        """A version of a servable, or the one that was started last."""
+        for running in reversed(self.running()):
+            if running.launch.name == name and version in (None, running.version):
+                return running
+        return None
 
     def stop_soon(self) -> None:
         """As a signal would: stop() on the thread that keeps the process alive. From any thread."""
@@ -143,17 +167,17 @@ class ServerState:
         with self._stopping:
             with self._lock:
                 server, self._server = self._server, None
-                registries, self._registries = self._registries, []
-                workers, self._workers = self._workers, []
+                running, self._running = self._running, []
+                self.previous = {}
                 keep_alive, self._keep_alive = self._keep_alive, None
-            for each in workers:
+            if server is not None:
+                server.drain(self._drain_seconds)
+            for each in running:
                 each.close()
             if server is not None:
                 server.stop()
-            for each in workers:
+            for each in running:
                 each.end()
-            for registry in registries:
-                registry.end()
         if keep_alive is not None:
             keep_alive.end()
 

@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipeserve_native import _checks, _launcher, _lifetime, _registry, _token
+from pipeserve_native import _checks, _core, _launcher, _lifetime, _registry, _token
 from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native._workers import WorkerOptions
 from pipeserve_native.client import SSLConfig as ClientSSLConfig
-from pipeserve_native.server import _config, _loading, _servables
+from pipeserve_native.server import _config, _loading, _servables, _versions
 from pipeserve_native.server._ssl import SSLConfig, ssl_options
 from pipeserve_native.server._state import STATE, stop_on_exception
 from pipeserve_native.server.register import check_batch_dim
@@ -61,20 +61,28 @@ def _check_heartbeat(heartbeat: float, dead_after: float) -> None:
         )
 
 
-def _start(
-    directory: str,
-    name: str,
-    version: int,
-    wait_time: int,
-    options: _loading.GroupOptions,
-    workers: WorkerOptions,
-) -> None:
-    registry = STATE.keep(_config.load_config(directory, name))
-    options = dataclasses.replace(options, workers=STATE.start_workers(registry, version, workers))
-    address, ranks = _loading.open_group(STATE.server, registry, version, options)
-    _lifetime.announce(f"Serving: Waiting for {ranks} agents to register at {address}")
-    STATE.server.wait_ready(name, version, wait_time or None)
-    _servables.announce(registry, directory, version)
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupLaunch(_versions.Launch):
+    """Of a servable whose graphs run in agents."""
+
+    options: _loading.GroupOptions
+    wait_seconds: float | None
+    """For the agents; None waits for ever."""
+
+    def resolve(self, version: int) -> int:
+        """0 is the newest version directory, or 1: there need be none."""
+        return _config.find_config(self.directory, self.name, version)
+
+    def load(self, server: _core.Server, running: _versions.Running, on_request_only: bool) -> None:
+        """Opens a door for its agents and waits for them."""
+        version = running.version
+        options = dataclasses.replace(
+            self.options, workers=running.workers, on_request_only=on_request_only
+        )
+        address, ranks = _loading.open_group(server, running.registry, version, options)
+        _lifetime.announce(f"Serving: Waiting for {ranks} agents to register at {address}")
+        server.wait_ready(self.name, version, self.wait_seconds)
+        _servables.announce(running.registry, self.directory, version)
 
 
 @stop_on_exception
@@ -176,7 +184,8 @@ def start_servable(
         count=_checks.check_workers(workers),
         grace=_checks.check_wait("worker_grace_in_seconds", worker_grace_in_seconds),
     )
-    _config.check_config_file(directory, name)
+    version = version_number or 1
+    _config.check_config_file(directory, name, version)
     options = _loading.GroupOptions(
         rank_table_file=script_path(rank_table_json_file),
         address=distributed_address,
@@ -191,15 +200,11 @@ def start_servable(
         ssl=ssl_options(agents_ssl_config, "agents_ssl_config"),
         token=_token.read("agent_token_file", agent_token_file),
     )
+    launch = GroupLaunch(
+        directory, name, worker_options, options, wait_agents_time_in_seconds or None
+    )
     try:
-        _start(
-            directory,
-            name,
-            version_number or 1,
-            wait_agents_time_in_seconds,
-            options,
-            worker_options,
-        )
+        _versions.start(launch, version)
     except Error as error:
         raise type(error)(f"Fail to start workers: {error}") from error
 

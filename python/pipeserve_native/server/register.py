@@ -38,9 +38,11 @@ __all__ = [
     "declare_servable",
     "register_method",
     "register_pipeline",
+    "register_warmup",
 ]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Warmup = TypeVar("_Warmup", bound=Callable[[], Any])
 
 _ACL_CHOICES: dict[str, tuple[str, ...] | None] = {
     "insert_op_cfg_path": None,
@@ -242,6 +244,35 @@ def register_pipeline(
         return function
 
     return decorate
+
+
+def register_warmup(function: _Warmup) -> _Warmup:
+    """Decorator: the function runs once, before clients can call the servable. Once a config.
+
+    By then every graph with known shapes has run once on zeros. Use it for what else the first
+    request should not have to wait for, and to check answers: it may call the config's pipeline
+    functions like functions, and ``PipelineServable.run``. When it raises, this version of the
+    servable is not started, and the one that runs goes on. With worker processes it runs in one
+    of them.
+
+    >>> @register.register_warmup
+    ... def warm_up():
+    ...     assert predict(np.ones((2, 3), np.float32)).shape == (2, 3)
+
+    Args:
+        function: Takes nothing; what it returns is ignored.
+
+    Raises:
+        InvalidArgumentError: A function that takes arguments, or a second warm-up.
+    """
+    names = _tracing.parameter_names(function)
+    if names:
+        raise InvalidArgumentError(
+            f"the warm-up {function.__name__} should take no arguments, but takes "
+            f"{', '.join(names)}"
+        )
+    _registry.current().set_warmup(function)
+    return function
 
 
 def call_preprocess(preprocess_fun: Callable[..., Any] | str, *args: Any) -> Any:
