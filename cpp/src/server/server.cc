@@ -14,6 +14,7 @@
 #include "server/distributed_servable.h"
 #include "server/grpc_door.h"
 #include "server/http_door.h"
+#include "server/rest_service.h"
 
 namespace pipeserve {
 namespace {
@@ -111,11 +112,15 @@ class Server::Impl {
   }
 
   Result<std::string> StartGrpc(const ListenOptions& options) {
-    return OpenDoor(options, &grpc_, "Serving Error: Serving gRPC server is already running");
+    return OpenDoor(options, &grpc_, "Serving Error: Serving gRPC server is already running",
+                    [&] { return GrpcDoor::Open(options, &dispatcher_); });
   }
 
   Result<std::string> StartRest(const ListenOptions& options) {
-    return OpenDoor(options, &rest_, "Serving Error: RESTful server is already running");
+    return OpenDoor(options, &rest_, "Serving Error: RESTful server is already running", [&] {
+      return HttpDoor::Open(options,
+                            std::make_unique<RestService>(&dispatcher_, options.http_status_codes));
+    });
   }
 
   Result<Instance> Infer(const ClientRequest& request, Instance inputs) {
@@ -173,14 +178,14 @@ class Server::Impl {
     return servable->address();
   }
 
-  template <typename Door>
+  template <typename Door, typename Open>
   Result<std::string> OpenDoor(const ListenOptions& options, std::unique_ptr<Door>* door,
-                               const char* already_open) {
+                               const char* already_open, const Open& open) {
     PIPESERVE_RETURN_IF_ERROR(CheckListenOptions(options));
     MutexLock door_lock(door_mutex_);
     if (*door != nullptr) return AlreadyExists(already_open);
     if (stopped()) return StoppedError();
-    PIPESERVE_ASSIGN_OR_RETURN(*door, Door::Open(options, &dispatcher_));
+    PIPESERVE_ASSIGN_OR_RETURN(*door, open());
     return (*door)->address();
   }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "scheduler/request_scope.h"
+#include "server/rest_service.h"
 #include "server/test_servable.h"
 #include "support/certificate.h"
 #include "support/matchers.h"
@@ -121,9 +122,13 @@ class HttpDoorTest : public ::testing::Test {
     dispatcher_.Publish("add", 1, servable_);
   }
 
+  std::unique_ptr<HttpService> Rest(bool http_status_codes = false) {
+    return std::make_unique<RestService>(&dispatcher_, http_status_codes);
+  }
+
   std::unique_ptr<HttpDoor> Open(ListenOptions options = {}) {
     options.address = "127.0.0.1:0";
-    auto door = HttpDoor::Open(options, &dispatcher_);
+    auto door = HttpDoor::Open(options, Rest(options.http_status_codes));
     EXPECT_OK(door);
     return *std::move(door);
   }
@@ -353,7 +358,7 @@ TEST_F(HttpDoorTest, HalfSentRequestsBlockNobody) {
 
 TEST_F(HttpDoorTest, AddressErrorsAreTheOriginals) {
   const auto error = [this](const std::string& address) {
-    return HttpDoor::Open({.address = address}, &dispatcher_).status();
+    return HttpDoor::Open({.address = address}, Rest()).status();
   };
   EXPECT_ERROR(error("unix:/tmp/socket"), kInvalidArgument,
                "RESTful server does not support binding to unix domain socket");
@@ -450,7 +455,7 @@ TEST_F(HttpDoorTest, BadCertificatesAreRefusedInTheOriginalsWords) {
                          .private_key_file = dir_.File(key),
                          .custom_ca_file = dir_.File(ca),
                          .verify_client = true};
-    return HttpDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, &dispatcher_).status();
+    return HttpDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, Rest()).status();
   };
   const std::string prefix = "Serving Error: ";
   EXPECT_OK(error("a.crt", "a.key", "b.crt"));
