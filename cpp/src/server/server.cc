@@ -7,9 +7,12 @@
 #include "base/available_cores.h"
 #include "base/malloc_tuning.h"
 #include "base/mutex.h"
+#include "base/socket.h"
 #include "base/str_cat.h"
 #include "executor/cpu/cpu_executor.h"
 #include "graph/model_file.h"
+#include "pipeserve/log.h"
+#include "server/admin_service.h"
 #include "server/dispatcher.h"
 #include "server/distributed_servable.h"
 #include "server/grpc_door.h"
@@ -64,6 +67,13 @@ Result<std::shared_ptr<Servable>> BuildLocal(const ServableSpec& spec,
   PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,
                              Servable::Create(spec, std::move(executor), scheduler));
   return servable;
+}
+
+void WarnIfOpen(const ListenOptions& options, const std::string& address) {
+  const bool knows_clients = options.ssl.has_value() && options.ssl->verify_client;
+  if (knows_clients || IsLoopbackAddress(address)) return;
+  Log(LogLevel::kWarning, "whoever reaches the admin address can load and unload servables",
+      {{"address", address}, {"wanted", "certificates of the operators"}});
 }
 
 Status StoppedError() { return FailedPrecondition("the server has been stopped"); }
@@ -123,6 +133,20 @@ class Server::Impl {
     });
   }
 
+  Result<std::string> StartAdmin(ListenOptions options, std::shared_ptr<HostFunction> actions) {
+    if (actions == nullptr) return InvalidArgument("the admin server needs a function of actions");
+    options.max_message_bytes = AdminService::kMaxBodyBytes;
+    PIPESERVE_ASSIGN_OR_RETURN(
+        std::string address,
+        OpenDoor(options, &admin_, "Serving Error: admin server is already running", [&] {
+          return HttpDoor::Open(options,
+                                std::make_unique<AdminService>(
+                                    &dispatcher_, [] { return "{}"; }, std::move(actions)));
+        }));
+    WarnIfOpen(options, address);
+    return address;
+  }
+
   Result<Instance> Infer(const ClientRequest& request, Instance inputs) {
     return dispatcher_.Run(request, std::move(inputs));
   }
@@ -143,6 +167,8 @@ class Server::Impl {
     }
     for (const auto& servable : local_) servable->Stop();
     for (const auto& servable : distributed_) servable->Stop();
+    // Without the lock, for an action that is awaited may ask for a door, and be refused one.
+    if (HttpDoor* const admin = admin_door()) admin->Close();
     MutexLock door_lock(door_mutex_);
     if (grpc_ != nullptr) grpc_->Close();
     if (rest_ != nullptr) rest_->Close();
@@ -189,6 +215,12 @@ class Server::Impl {
     return (*door)->address();
   }
 
+  // Null: it has not been opened. None is opened once stopped_ is set.
+  HttpDoor* admin_door() {
+    MutexLock door_lock(door_mutex_);
+    return admin_.get();
+  }
+
   bool stopped() {
     MutexLock lock(mutex_);
     return stopped_;
@@ -207,6 +239,7 @@ class Server::Impl {
   Mutex door_mutex_;
   std::unique_ptr<GrpcDoor> grpc_ GUARDED_BY(door_mutex_);
   std::unique_ptr<HttpDoor> rest_ GUARDED_BY(door_mutex_);
+  std::unique_ptr<HttpDoor> admin_ GUARDED_BY(door_mutex_);
 };
 
 Result<std::unique_ptr<Server>> Server::Create(const ServerOptions& options) {
@@ -253,6 +286,11 @@ Result<std::string> Server::StartGrpc(const ListenOptions& options) {
 
 Result<std::string> Server::StartRest(const ListenOptions& options) {
   return impl_->StartRest(options);
+}
+
+Result<std::string> Server::StartAdmin(const ListenOptions& options,
+                                       std::shared_ptr<HostFunction> actions) {
+  return impl_->StartAdmin(options, std::move(actions));
 }
 
 Result<Instance> Server::Infer(const std::string& servable, const std::string& callable,
