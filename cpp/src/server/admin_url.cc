@@ -48,7 +48,8 @@ bool IsFolderName(std::string_view name) {
 }
 
 Status NoSuchPath(std::string_view path) {
-  return NotFound(StrCat("there is no ", path, ", there are GET /v2/health/live, /v2/health/ready ",
+  return NotFound(StrCat("there is no '", path,
+                         "', there are GET /v2/health/live, /v2/health/ready ",
                          "and /v2/status, and POST ", kModels, "{servable}/{action} with one of ",
                          "the actions ", StrJoin(kAdminActions, ", ")));
 }
