@@ -13,6 +13,7 @@ namespace pipeserve {
 namespace {
 
 constexpr std::string_view kModels = "/v2/repository/models/";
+constexpr size_t kEscape = 3;  // As long as "%20".
 
 // Nothing when what follows a '%' is no two hexadecimal digits.
 std::optional<std::string> DecodePercent(std::string_view text) {
@@ -21,7 +22,6 @@ std::optional<std::string> DecodePercent(std::string_view text) {
     size_t taken = 1;
     char byte = text.front();
     if (byte == '%') {
-      constexpr size_t kEscape = 3;
       unsigned char code = 0;
       const std::string_view digits = text.substr(1, kEscape - 1);
       const char* const end = digits.data() + digits.size();

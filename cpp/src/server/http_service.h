@@ -41,7 +41,7 @@ class HttpService {
   // What error texts call the door: "RESTful".
   virtual std::string_view name() const = 0;
 
-  // What a request of any method but POST is answered; must be quick. It has no body.
+  // What a request of any method but POST is answered; its body is not read. Must be quick.
   virtual HttpAnswer AnswerAtOnce(std::string_view method, std::string_view url) = 0;
 
   // `done` runs once, on any thread, also before this returns.
@@ -50,8 +50,9 @@ class HttpService {
   // What the door itself refuses to read, with the status that HTTP has for it.
   virtual HttpAnswer Refuse(int http_status, std::string_view text) const = 0;
 
-  // The door closes: what comes from now on is answered at once. Returns when no thread of the
-  // service answers any more. Idempotent, for one thread at a time.
+  // The door closes, and will wait until everything is answered: whatever only the service could
+  // hold up is answered now, and threads of its own have ended. Idempotent, for one thread at a
+  // time.
   virtual void Close() = 0;
 };
 

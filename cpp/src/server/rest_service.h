@@ -19,7 +19,7 @@ class RestService final : public HttpService {
   HttpAnswer AnswerAtOnce(std::string_view method, std::string_view url) override;
   void Post(HttpRequest request, Done done) override;
   HttpAnswer Refuse(int http_status, std::string_view text) const override;
-  void Close() override {}  // The dispatcher answers everything.
+  void Close() override {}  // It holds nothing up: the dispatcher answers.
 
  private:
   Dispatcher& dispatcher_;
