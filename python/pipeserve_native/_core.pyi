@@ -264,6 +264,14 @@ class Server:
     def set_max_enqueued_requests(
         self, limit: typing.SupportsInt | typing.SupportsIndex
     ) -> None: ...
+    def start_admin(
+        self,
+        address: str,
+        actions: HostFunction,
+        *,
+        ssl: SslOptions | None = None,
+        max_connections: typing.SupportsInt | typing.SupportsIndex = 64,
+    ) -> str: ...
     def start_distributed(
         self,
         spec: ServableSpec,

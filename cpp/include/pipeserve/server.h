@@ -139,6 +139,15 @@ class Server final : public MethodHost {
   Result<std::string> StartGrpc(const ListenOptions& options);
   Result<std::string> StartRest(const ListenOptions& options);
 
+  // Opens the door at which operators ask for health and status and order the actions load, unload,
+  // switch and rollback. `actions` does one: it is called with one instance of three strings, the
+  // action, the servable and a JSON object, and gives one string, the JSON of the answer. One runs
+  // at a time, on a thread of the server, which it must not stop there. Whoever reaches the address
+  // may order, unless `options.ssl` verifies clients. Bodies are up to 64 KB, whatever
+  // max_message_bytes is. Errors: as above; kInvalidArgument (no actions).
+  Result<std::string> StartAdmin(const ListenOptions& options,
+                                 std::shared_ptr<HostFunction> actions);
+
   // Runs a pipeline, or a method of a servable without pipelines, as one request of this process:
   // on the calling thread, with no socket, queue or copy in between, under the limits and deadlines
   // that hold for clients. Inputs and outputs are in declared order. It returns when the host

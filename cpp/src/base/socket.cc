@@ -88,6 +88,11 @@ Result<Socket> ListenAt(const std::string& address) {
   return socket;
 }
 
+bool IsLoopbackAddress(std::string_view address) {
+  return address.starts_with("127.") || address.starts_with("[::1]") ||
+         address.starts_with("localhost:");
+}
+
 Result<std::string> BoundAddress(const Socket& socket) {
   sockaddr_storage bound{};
   socklen_t length = sizeof(bound);

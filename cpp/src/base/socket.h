@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/file_descriptor.h"
 #include "base/interrupt.h"
@@ -19,6 +20,9 @@ using Socket = FileDescriptor;
 // Listens at "ip:port" ("[ip]:port" for IPv6). Errors: kInvalidArgument (no such form),
 // kUnavailable (the port cannot be bound).
 Result<Socket> ListenAt(const std::string& address);
+
+// Whether only this host reaches what listens at "host:port".
+bool IsLoopbackAddress(std::string_view address);
 
 // The "ip:port" that a listening socket is bound to.
 Result<std::string> BoundAddress(const Socket& socket);

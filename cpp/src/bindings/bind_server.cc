@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -119,6 +120,13 @@ std::string StartRest(Server& server, std::string address, size_t max_message_by
   return Unwrap(WithoutGil([&] { return server.StartRest(options); }));
 }
 
+std::string StartAdmin(Server& server, std::string address, std::shared_ptr<HostFunction> actions,
+                       std::optional<SslOptions> ssl, int max_connections) {
+  const ListenOptions options{
+      .address = std::move(address), .ssl = std::move(ssl), .max_connections = max_connections};
+  return Unwrap(WithoutGil([&] { return server.StartAdmin(options, std::move(actions)); }));
+}
+
 // The values that a client could send, as it would send them.
 Instance ToInputs(const std::string& callable, const AnyTuple& args) {
   Instance inputs;
@@ -207,6 +215,8 @@ void BindServer(py::module_& m) {
       .def("start_rest", Guarded(&StartRest), py::arg("address"), py::kw_only(),
            py::arg("max_message_bytes"), py::arg("ssl"), py::arg("max_connections"),
            py::arg("http_status_codes"))
+      .def("start_admin", Guarded(&StartAdmin), py::arg("address"), py::arg("actions").none(false),
+           py::kw_only(), py::arg("ssl") = py::none(), py::arg("max_connections") = 64)
       .def("infer", Guarded(&Infer), py::arg("servable"), py::arg("version"), py::arg("callable"),
            py::arg("args"))
       .def("drain", &Drain, py::arg("seconds"))

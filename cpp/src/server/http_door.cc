@@ -4,6 +4,7 @@
 #include <chrono>
 #include <future>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -45,8 +46,8 @@ error_code Listen(const HostPort& where, asio::io_context* io, tcp::acceptor* ac
 
 class HttpDoor::Impl {
  public:
-  Impl(const ListenOptions& options, Dispatcher* dispatcher)
-      : hub_(std::make_shared<HttpHub>(options, dispatcher)),
+  Impl(const ListenOptions& options, std::unique_ptr<HttpService> service)
+      : hub_(std::make_shared<HttpHub>(options, std::move(service))),
         work_(asio::make_work_guard(hub_->io)),
         max_connections_(static_cast<size_t>(options.max_connections)),
         acceptor_(asio::make_strand(hub_->io)),
@@ -55,19 +56,20 @@ class HttpDoor::Impl {
   ~Impl() { Close(); }
 
   Status Open(const ListenOptions& options) {
+    const std::string_view name = hub_->service->name();
     if (IsUnixAddress(options.address)) {
-      return InvalidArgument("RESTful server does not support binding to unix domain socket");
+      return InvalidArgument(
+          StrCat(name, " server does not support binding to unix domain socket"));
     }
-    PIPESERVE_ASSIGN_OR_RETURN(const HostPort where, ParseHostPort(options.address, "RESTful"));
+    PIPESERVE_ASSIGN_OR_RETURN(const HostPort where, ParseHostPort(options.address, name));
     if (options.ssl.has_value()) {
       PIPESERVE_ASSIGN_OR_RETURN(tls_, HttpTls::Create(*options.ssl));
     }
     const error_code error = Listen(where, &hub_->io, &acceptor_);
     if (error) {
-      return Unavailable(
-          StrCat("Serving Error: RESTful server start failed, bind to the socket "
-                 "address ",
-                 options.address, " failed: ", error.message()));
+      return Unavailable(StrCat("Serving Error: ", name,
+                                " server start failed, bind to the socket address ",
+                                options.address, " failed: ", error.message()));
     }
     address_ = StrCat(where.host, ":", acceptor_.local_endpoint().port());
     Accept();
@@ -95,9 +97,10 @@ class HttpDoor::Impl {
       drained->set_value();
     });
     is_drained.wait();
+    hub_->service->Close();
     if (!hub_->WaitUntilEmpty(Deadline::After(kHttpCloseLimit))) {
       hub_->ForEach(&HttpConnection::Abort);
-      hub_->WaitUntilEmpty(Deadline::Infinite());  // The dispatcher answers everything.
+      hub_->WaitUntilEmpty(Deadline::Infinite());  // The service answers everything.
     }
     work_.reset();
     threads_.clear();
@@ -138,7 +141,7 @@ class HttpDoor::Impl {
   }
 
   const std::shared_ptr<HttpHub> hub_;
-  // Keeps the threads while the only work is an answer that the dispatcher will bring.
+  // Keeps the threads while the only work is an answer that the service will bring.
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   const size_t max_connections_;
   std::unique_ptr<HttpTls> tls_;  // From here to the flags all belongs to the acceptor's strand.
@@ -152,8 +155,8 @@ class HttpDoor::Impl {
 };
 
 Result<std::unique_ptr<HttpDoor>> HttpDoor::Open(const ListenOptions& options,
-                                                 Dispatcher* dispatcher) {
-  auto impl = std::make_unique<Impl>(options, dispatcher);
+                                                 std::unique_ptr<HttpService> service) {
+  auto impl = std::make_unique<Impl>(options, std::move(service));
   PIPESERVE_RETURN_IF_ERROR(impl->Open(options));
   return std::unique_ptr<HttpDoor>(new HttpDoor(std::move(impl)));
 }

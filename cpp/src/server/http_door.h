@@ -1,21 +1,21 @@
-// The REST door: HTTP/1.1 on one address, with or without TLS.
+// An HTTP door: HTTP/1.1 on one address, with or without TLS.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "pipeserve/server.h"
-#include "server/dispatcher.h"
+#include "server/http_service.h"
 
 namespace pipeserve {
 
 // Thread-safe.
 class HttpDoor {
  public:
-  // Opens the door; requests go to `dispatcher`, which outlives it.
+  // Opens the door; `service` answers its requests.
   // Errors: kInvalidArgument (address, certificate files), kUnavailable (the port).
   static Result<std::unique_ptr<HttpDoor>> Open(const ListenOptions& options,
-                                                Dispatcher* dispatcher);
+                                                std::unique_ptr<HttpService> service);
   ~HttpDoor();  // Close().
 
   const std::string& address() const;  // With the bound port.

@@ -8,12 +8,12 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "base/str_cat.h"
-#include "server/rest_service.h"
 
 namespace pipeserve {
 namespace {
@@ -31,6 +31,8 @@ constexpr size_t kHeaderLimit = 16 << 10;
 constexpr size_t kAheadStep = 4 << 10;  // What a client may send ahead, at a time and in all.
 constexpr size_t kAheadLimit = 64 << 10;
 constexpr size_t kParserSlack = 64;  // So that the JSON parser reads the body where it is.
+
+std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
 // One connection: reads a request, has it answered, writes the answer, reads the next; so answers
 // to pipelined requests are in order. Everything runs on its strand.
@@ -121,15 +123,8 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
 
   void AnswerWithoutBody() {
     keep_alive_ = parser_->is_done() && parser_->keep_alive();
-    if (parser_->get().method() == http::verb::get) {
-      std::optional<RestAnswer> health = AnswerHealth(
-          {parser_->get().target().data(), parser_->get().target().size()}, hub_->dispatcher);
-      if (health.has_value()) {
-        return WriteResponse(static_cast<http::status>(health->http_status),
-                             std::move(health->body));
-      }
-    }
-    Respond(AnswerError(InvalidArgument("http message only support POST right now")));
+    Respond(hub_->service->AnswerAtOnce(View(parser_->get().method_string()),
+                                        View(parser_->get().target())));
   }
 
   void WriteContinue() {
@@ -148,47 +143,38 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
   void OnReadError(error_code error) {
     keep_alive_ = false;
     if (error == http::error::body_limit) {
-      RestAnswer answer = AnswerError(
-          InvalidArgument(StrCat("http message is bigger than ", hub_->max_message_bytes)));
-      answer.http_status = 413;
-      return Respond(std::move(answer));
+      return Respond(hub_->service->Refuse(
+          413, StrCat("http message is bigger than ", hub_->max_message_bytes)));
     }
     const bool is_http = error.category() == error_code(http::error::bad_method).category();
     if (!is_http || error == http::error::end_of_stream || error == http::error::partial_message) {
       return CloseSocket();
     }
-    // No HTTP at all, so no client of the original sees this status.
-    RestAnswer answer = AnswerError(InvalidArgument(StrCat("bad HTTP: ", error.message())));
-    WriteResponse(http::status::bad_request, std::move(answer.body));
+    HttpAnswer answer = hub_->service->Refuse(400, StrCat("bad HTTP: ", error.message()));
+    answer.http_status = 400;  // No HTTP at all, so no client of the original sees this status.
+    Respond(std::move(answer));
   }
 
   void OnRequest() {
     keep_alive_ = parser_->keep_alive();
-    Result<ClientRequest> request = ReadRestRequest(
-        {parser_->get().target().data(), parser_->get().target().size()}, parser_->get().body());
-    if (!request.ok()) return Respond(AnswerError(request.status()));
-    if (const Status status = ReadTimeout(&*request); !status.ok()) {
-      return Respond(AnswerError(status));
-    }
-    parser_->get().body() = {};  // The tensors have the bytes; a request may wait for long.
     answering_ = true;
     cancel_ = std::make_shared<CancelToken>();
-    request->cancel = cancel_;
     Watch();
-    hub_->dispatcher.Dispatch(
-        *std::move(request), [self = this->shared_from_this()](ClientReply reply) {
-          asio::post(self->stream_.get_executor(),
-                     [self, reply = std::move(reply)] { self->OnReply(AnswerReply(reply)); });
-        });
+    hub_->service->Post(TakeRequest(),
+                        [self = this->shared_from_this()](HttpService::MakeAnswer make) {
+                          asio::post(self->stream_.get_executor(),
+                                     [self, make = std::move(make)] { self->OnReply(make()); });
+                        });
   }
 
-  Status ReadTimeout(ClientRequest* request) {
-    const auto& message = parser_->get();
+  HttpRequest TakeRequest() {
+    auto& message = parser_->get();
+    HttpRequest request{.url = std::string(View(message.target())),
+                        .body = std::move(message.body()),
+                        .cancel = cancel_};
     const auto field = message.find({kTimeoutField.data(), kTimeoutField.size()});
-    if (field == message.end()) return OkStatus();
-    PIPESERVE_ASSIGN_OR_RETURN(request->deadline,
-                               ReadRestTimeout({field->value().data(), field->value().size()}));
-    return OkStatus();
+    if (field != message.end()) request.timeout = View(field->value());
+    return request;
   }
 
   // While a request is being answered, reading tells when the client leaves; what it sends ahead
@@ -214,28 +200,26 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
     if (input_.size() < kAheadLimit) Watch();
   }
 
-  void OnReply(RestAnswer answer) {
+  void OnReply(HttpAnswer answer) {
     if (!watching_) return Respond(std::move(answer));
     reply_ = std::move(answer);
     tcp_stream().cancel();  // Ends the watch, which then responds.
   }
 
-  void Respond(RestAnswer answer) {
-    if (!hub_->http_status_codes) return WriteResponse(http::status::ok, std::move(answer.body));
-    WriteResponse(static_cast<http::status>(answer.http_status), std::move(answer.body),
-                  answer.retry_after);
-  }
-
-  void WriteResponse(http::status status, std::string body, std::chrono::seconds retry_after = {}) {
+  void Respond(HttpAnswer answer) {
     answering_ = true;
     keep_alive_ = keep_alive_ && !draining_;
-    response_.emplace(status, parser_->get().version() == 10 ? 10 : 11);
+    response_.emplace(static_cast<http::status>(answer.http_status),
+                      parser_->get().version() == 10 ? 10 : 11);
     response_->set(http::field::content_type, "application/json");
-    if (retry_after.count() > 0) {
-      response_->set(http::field::retry_after, std::to_string(retry_after.count()));
+    if (answer.retry_after.count() > 0) {
+      response_->set(http::field::retry_after, std::to_string(answer.retry_after.count()));
+    }
+    if (!answer.allow.empty()) {
+      response_->set(http::field::allow, {answer.allow.data(), answer.allow.size()});
     }
     response_->keep_alive(keep_alive_);
-    response_->body() = std::move(body);
+    response_->body() = std::move(answer.body);
     response_->prepare_payload();
     tcp_stream().expires_after(kIdleLimit);
     http::async_write(stream_, *response_, Then(&Session::OnWritten));
@@ -267,11 +251,11 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
   std::optional<http::request_parser<http::string_body>> parser_;
   std::optional<http::response<http::string_body>> response_;
   std::shared_ptr<CancelToken> cancel_;  // Of the request that is being answered.
-  std::optional<RestAnswer> reply_;      // Waits for the end of the watch.
+  std::optional<HttpAnswer> reply_;      // Waits for the end of the watch.
   bool watching_ = false;
   std::vector<char> rest_;
   bool keep_alive_ = true;
-  bool answering_ = false;  // A request is with the dispatcher or its answer is being written.
+  bool answering_ = false;  // A request is with the service or its answer is being written.
   bool draining_ = false;
 };
 

@@ -1,4 +1,4 @@
-// The connections of the REST door: each reads requests, has them answered and writes the answers.
+// The connections of an HTTP door: each reads requests, has them answered and writes the answers.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -6,10 +6,11 @@
 #include <boost/asio/ssl/context.hpp>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "base/mutex.h"
 #include "pipeserve/server.h"
-#include "server/dispatcher.h"
+#include "server/http_service.h"
 
 namespace pipeserve {
 
@@ -26,10 +27,8 @@ class HttpConnection {
 // Thread-safe.
 class HttpHub {
  public:
-  HttpHub(const ListenOptions& options, Dispatcher* dispatcher)
-      : max_message_bytes(options.max_message_bytes),
-        http_status_codes(options.http_status_codes),
-        dispatcher(*dispatcher) {}
+  HttpHub(const ListenOptions& options, std::unique_ptr<HttpService> service)
+      : max_message_bytes(options.max_message_bytes), service(std::move(service)) {}
 
   void Add(std::weak_ptr<HttpConnection> connection) EXCLUDES(mutex_);
   void Remove(const std::weak_ptr<HttpConnection>& connection) EXCLUDES(mutex_);
@@ -39,8 +38,7 @@ class HttpHub {
   void ForEach(void (HttpConnection::*action)()) EXCLUDES(mutex_);
 
   const size_t max_message_bytes;
-  const bool http_status_codes;
-  Dispatcher& dispatcher;
+  const std::unique_ptr<HttpService> service;
   boost::asio::io_context io;
 
  private:

@@ -9,44 +9,13 @@
 #include "base/check.h"
 #include "base/str_cat.h"
 #include "server/base64.h"
+#include "server/json_text.h"
 
 namespace pipeserve {
 namespace {
 
 // An empty tensor is all brackets; more of them than this is no answer but an attack.
 constexpr int64_t kMaxEmptyLists = 1 << 20;
-
-void AppendEscaped(char c, std::string* out) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  const auto code = static_cast<unsigned char>(c);
-  if (c == '"' || c == '\\') {
-    out->push_back('\\');
-    out->push_back(c);
-  } else if (code < 0x20) {
-    out->append("\\u00");
-    out->push_back(kHex[code >> 4]);
-    out->push_back(kHex[code & 15]);
-  } else {
-    out->push_back(c);
-  }
-}
-
-// `text` is UTF-8.
-void AppendString(std::string_view text, std::string* out) {
-  out->push_back('"');
-  for (const char c : text) AppendEscaped(c, out);
-  out->push_back('"');
-}
-
-// A message may quote what a client sent, which need not be UTF-8.
-void AppendMessage(std::string_view text, std::string* out) {
-  if (simdjson::validate_utf8(text.data(), text.size())) return AppendString(text, out);
-  std::string ascii(text);
-  for (char& c : ascii) {
-    if (static_cast<unsigned char>(c) >= 0x80) c = '?';
-  }
-  AppendString(ascii, out);
-}
 
 float HalfToFloat(uint16_t half) {
   const int exponent = half >> 10 & 31;
@@ -159,7 +128,7 @@ Status AppendItem(DataType dtype, std::string_view item, std::string* out) {
   if (!simdjson::validate_utf8(item.data(), item.size())) {
     return Internal("a string is not UTF-8");
   }
-  AppendString(item, out);
+  AppendJsonString(item, out);
   return OkStatus();
 }
 
@@ -195,7 +164,7 @@ Status AppendInstance(std::span<const std::string> names, const Instance& values
   out->push_back('{');
   for (size_t i = 0; i < values.size(); ++i) {
     if (i > 0) out->push_back(',');
-    AppendMessage(names[i], out);
+    AppendJsonMessage(names[i], out);
     out->append(": ");
     const Status status = AppendTensor(values[i], out);
     if (!status.ok()) {
@@ -210,7 +179,7 @@ Status AppendInstance(std::span<const std::string> names, const Instance& values
 
 std::string WriteRestError(std::string_view text) {
   std::string out = "{\"error_msg\": ";
-  AppendMessage(text, &out);
+  AppendJsonMessage(text, &out);
   out.push_back('}');
   return out;
 }

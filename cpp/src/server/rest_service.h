@@ -1,23 +1,30 @@
-// What a REST message asks, and what is answered: HTTP without the transport.
+// The service of the REST door: requests of clients, which the dispatcher answers.
 #pragma once
 
-#include <chrono>
-#include <optional>
 #include <string>
 #include <string_view>
 
 #include "server/dispatcher.h"
+#include "server/http_service.h"
 
 namespace pipeserve {
 
-struct RestAnswer {
-  int http_status = 200;                // What a server with real status codes sends.
-  std::string body;                     // JSON.
-  std::chrono::seconds retry_after{0};  // When a request that was refused may come again; 0: none.
-};
+class RestService final : public HttpService {
+ public:
+  // `dispatcher` outlives it. Without `http_status_codes` all but health is answered with 200.
+  RestService(Dispatcher* dispatcher, bool http_status_codes)
+      : dispatcher_(*dispatcher), http_status_codes_(http_status_codes) {}
 
-// How long its client waits for a request, as a header field.
-inline constexpr std::string_view kTimeoutField = "X-Request-Timeout-Ms";
+  std::string_view name() const override { return "RESTful"; }
+  HttpAnswer AnswerAtOnce(std::string_view method, std::string_view url) override;
+  void Post(HttpRequest request, Done done) override;
+  HttpAnswer Refuse(int http_status, std::string_view text) const override;
+  void Close() override {}  // It holds nothing up: the dispatcher answers.
+
+ private:
+  Dispatcher& dispatcher_;
+  const bool http_status_codes_;
+};
 
 // `milliseconds` is the value of kTimeoutField. Errors: kInvalidArgument (no whole number from 1 to
 // that of a year).
@@ -26,12 +33,8 @@ Result<Deadline> ReadRestTimeout(std::string_view milliseconds);
 // Errors: kInvalidArgument, in the original's words.
 Result<ClientRequest> ReadRestRequest(std::string_view url, const std::string& body);
 
-// What GET of a health URL is answered, always with its HTTP status: /v2/health/live while the
-// process answers at all, /v2/health/ready by Dispatcher::AllAvailable(). Null: `url` is none of
-// them.
-std::optional<RestAnswer> AnswerHealth(std::string_view url, const Dispatcher& dispatcher);
-
-RestAnswer AnswerReply(const ClientReply& reply);
-RestAnswer AnswerError(const Status& error);
+// With the status of a server that has real status codes.
+HttpAnswer AnswerReply(const ClientReply& reply);
+HttpAnswer AnswerError(const Status& error);
 
 }  // namespace pipeserve

@@ -5,66 +5,18 @@
 #include <limits>
 #include <utility>
 
-#include "base/available_cores.h"
 #include "base/malloc_tuning.h"
 #include "base/mutex.h"
 #include "base/str_cat.h"
-#include "executor/cpu/cpu_executor.h"
-#include "graph/model_file.h"
 #include "server/dispatcher.h"
 #include "server/distributed_servable.h"
-#include "server/grpc_door.h"
-#include "server/http_door.h"
+#include "server/doors.h"
+#include "server/local_servable.h"
 
 namespace pipeserve {
 namespace {
 
-constexpr size_t kMaxMessageBytes = size_t{512} << 20;
 constexpr std::chrono::milliseconds kMaxRequestTime = std::chrono::hours(24 * 366);
-
-Status CheckListenOptions(const ListenOptions& options) {
-  if (options.max_message_bytes < 1 || options.max_message_bytes > kMaxMessageBytes) {
-    return InvalidArgument(StrCat("max_message_bytes is ", options.max_message_bytes,
-                                  ", it must be 1 to ", kMaxMessageBytes));
-  }
-  if (options.max_connections < 1) {
-    return InvalidArgument(
-        StrCat("max_connections is ", options.max_connections, ", it must be at least 1"));
-  }
-  return OkStatus();
-}
-
-Result<ReadOptions> MakeReadOptions(const LocalServableOptions& options) {
-  ReadOptions read;
-  if (!options.decryption.has_value()) return read;
-  Decryption decryption{.key = options.decryption->key};
-  if (options.decryption->mode == "AES-CBC") {
-    decryption.mode = DecryptMode::kAesCbc;
-  } else if (options.decryption->mode != "AES-GCM") {
-    return InvalidArgument(
-        StrCat("decryption mode is ", options.decryption->mode, ", it must be AES-GCM or AES-CBC"));
-  }
-  read.decryption = std::move(decryption);
-  return read;
-}
-
-Result<std::shared_ptr<Servable>> BuildLocal(const ServableSpec& spec,
-                                             const LocalServableOptions& options,
-                                             const SchedulerOptions& scheduler) {
-  PIPESERVE_ASSIGN_OR_RETURN(const ReadOptions read, MakeReadOptions(options));
-  std::vector<Graph> graphs;
-  for (const std::string& file : options.model_files) {
-    PIPESERVE_ASSIGN_OR_RETURN(Graph graph, ReadMindir(file, read));
-    graphs.push_back(std::move(graph));
-  }
-  CpuExecutorOptions cpu;
-  cpu.threads = options.threads.value_or(AvailableCores());
-  PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Executor> executor,
-                             CpuExecutor::Create(std::move(graphs), cpu));
-  PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,
-                             Servable::Create(spec, std::move(executor), scheduler));
-  return servable;
-}
 
 // A servable in the server; one of the two.
 struct Loaded {
@@ -170,9 +122,10 @@ class Server::Impl {
       if (!found.has_value() || found->distributed == nullptr) continue;
       found->distributed->Describe(&now.servables.back());
     }
-    MutexLock lock(mutex_);
-    now.grpc_address = grpc_address_;
-    now.rest_address = rest_address_;
+    const Doors::Addresses addresses = doors_.addresses();
+    now.grpc_address = addresses.grpc;
+    now.rest_address = addresses.rest;
+    now.admin_address = addresses.admin;
     return now;
   }
 
@@ -181,14 +134,13 @@ class Server::Impl {
     dispatcher_.Drain(deadline);
   }
 
-  Result<std::string> StartGrpc(const ListenOptions& options) {
-    return OpenDoor(options, &grpc_, &grpc_address_,
-                    "Serving Error: Serving gRPC server is already running");
-  }
+  Result<std::string> StartGrpc(const ListenOptions& options) { return doors_.OpenGrpc(options); }
 
-  Result<std::string> StartRest(const ListenOptions& options) {
-    return OpenDoor(options, &rest_, &rest_address_,
-                    "Serving Error: RESTful server is already running");
+  Result<std::string> StartRest(const ListenOptions& options) { return doors_.OpenRest(options); }
+
+  Result<std::string> StartAdmin(const ListenOptions& options,
+                                 std::shared_ptr<HostFunction> actions) {
+    return doors_.OpenAdmin(options, [this] { return ToJson(state()); }, std::move(actions));
   }
 
   Result<Instance> Infer(const ClientRequest& request, Instance inputs) {
@@ -210,9 +162,7 @@ class Server::Impl {
       stopped_ = true;
     }
     for (const Loaded& each : AllLoaded()) each.Stop();
-    MutexLock door_lock(door_mutex_);
-    if (grpc_ != nullptr) grpc_->Close();
-    if (rest_ != nullptr) rest_->Close();
+    doors_.Close();
   }
 
  private:
@@ -226,7 +176,7 @@ class Server::Impl {
 
   Status LoadReserved(const ServableSpec& spec, const LocalServableOptions& options) {
     PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,
-                               BuildLocal(spec, options, SchedulerFor(options)));
+                               MakeLocalServable(spec, options, SchedulerFor(options)));
     versions_.Bind(spec.name, spec.version, servable);
     Status status = servable->WarmUp(options.warm_up);
     if (status.ok()) status = Keep({spec.name, spec.version, servable});
@@ -268,23 +218,6 @@ class Server::Impl {
     return servable->address();
   }
 
-  template <typename Door>
-  Result<std::string> OpenDoor(const ListenOptions& options, std::unique_ptr<Door>* door,
-                               std::string* address, const char* already_open) {
-    PIPESERVE_RETURN_IF_ERROR(CheckListenOptions(options));
-    MutexLock door_lock(door_mutex_);
-    if (*door != nullptr) return AlreadyExists(already_open);
-    if (stopped()) return StoppedError();
-    PIPESERVE_ASSIGN_OR_RETURN(*door, Door::Open(options, &dispatcher_));
-    MutexLock lock(mutex_);
-    return *address = (*door)->address();
-  }
-
-  bool stopped() {
-    MutexLock lock(mutex_);
-    return stopped_;
-  }
-
   // From the inside out: doors are closed before what they send requests to is destroyed.
   Timer timer_;
   Dispatcher dispatcher_;
@@ -293,12 +226,8 @@ class Server::Impl {
   Mutex stop_mutex_;
   Mutex mutex_;
   bool stopped_ GUARDED_BY(mutex_) = false;
-  std::string grpc_address_ GUARDED_BY(mutex_);
-  std::string rest_address_ GUARDED_BY(mutex_);
   std::vector<Loaded> loaded_ GUARDED_BY(mutex_);  // Does not grow once stopped_ is set.
-  Mutex door_mutex_;
-  std::unique_ptr<GrpcDoor> grpc_ GUARDED_BY(door_mutex_);
-  std::unique_ptr<HttpDoor> rest_ GUARDED_BY(door_mutex_);
+  Doors doors_{&dispatcher_};
 };
 
 Result<std::unique_ptr<Server>> Server::Create(const ServerOptions& options) {
@@ -356,6 +285,11 @@ Result<std::string> Server::StartGrpc(const ListenOptions& options) {
 
 Result<std::string> Server::StartRest(const ListenOptions& options) {
   return impl_->StartRest(options);
+}
+
+Result<std::string> Server::StartAdmin(const ListenOptions& options,
+                                       std::shared_ptr<HostFunction> actions) {
+  return impl_->StartAdmin(options, std::move(actions));
 }
 
 Result<Instance> Server::Infer(const std::string& servable, const std::string& callable,

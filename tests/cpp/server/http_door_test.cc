@@ -1,15 +1,14 @@
 #include "server/http_door.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <thread>
 
 #include "scheduler/request_scope.h"
+#include "server/raw_client.h"
+#include "server/rest_service.h"
 #include "server/test_servable.h"
 #include "support/certificate.h"
 #include "support/matchers.h"
@@ -21,91 +20,8 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-// A client that sends exactly what a test says.
-class RawClient {
- public:
-  explicit RawClient(const std::string& address, SSL_CTX* tls = nullptr) {
-    sockaddr_in peer{};
-    peer.sin_family = AF_INET;
-    peer.sin_port = htons(std::stoi(address.substr(address.rfind(':') + 1)));
-    ::inet_pton(AF_INET, "127.0.0.1", &peer.sin_addr);
-    fd_ = ::socket(AF_INET, SOCK_STREAM, 0);
-    const timeval limit{.tv_sec = 10, .tv_usec = 0};
-    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&peer), sizeof(peer)) == 0;
-    if (tls == nullptr) return;
-    ssl_ = SSL_new(tls);
-    SSL_set_fd(ssl_, fd_);
-    connected_ = connected_ && SSL_connect(ssl_) == 1;
-  }
-  ~RawClient() {
-    SSL_free(ssl_);
-    ::close(fd_);
-  }
-
-  bool connected() const { return connected_; }
-
-  // False when the server does not take it all.
-  bool Send(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t sent = ssl_ != nullptr
-                               ? SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size()))
-                               : ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (sent <= 0) return false;
-      bytes.remove_prefix(sent);
-    }
-    return true;
-  }
-
-  // The next response with its body; what came before the end when the connection ends.
-  std::string Receive() {
-    while (!HasResponse()) {
-      char part[4096];
-      const ssize_t got =
-          ssl_ != nullptr ? SSL_read(ssl_, part, sizeof(part)) : ::recv(fd_, part, sizeof(part), 0);
-      if (got <= 0) return std::exchange(input_, "");
-      input_.append(part, got);
-    }
-    std::string response = input_.substr(0, response_size_);
-    input_.erase(0, response_size_);
-    return response;
-  }
-
-  std::string Ask(std::string_view request) {
-    Send(request);
-    return Receive();
-  }
-
- private:
-  bool HasResponse() {
-    const size_t head = input_.find("\r\n\r\n");
-    if (head == std::string::npos) return false;
-    const std::string field = "Content-Length: ";
-    const size_t at = input_.find(field);
-    const size_t length = at < head ? std::stoul(input_.substr(at + field.size())) : 0;
-    response_size_ = head + 4 + length;
-    return input_.size() >= response_size_;
-  }
-
-  int fd_ = -1;
-  SSL* ssl_ = nullptr;
-  bool connected_ = false;
-  std::string input_;
-  size_t response_size_ = 0;
-};
-
-std::string Post(const std::string& url, const std::string& body, const std::string& fields = "") {
-  return "POST " + url + " HTTP/1.1\r\nHost: h\r\n" + fields +
-         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-
 std::string PostValue(int value) {
   return Post("/model/add:predict", "{\"instances\": {\"x\": " + std::to_string(value) + "}}");
-}
-
-std::string BodyOf(const std::string& response) {
-  const size_t head = response.find("\r\n\r\n");
-  return head == std::string::npos ? response : response.substr(head + 4);
 }
 
 class HttpDoorTest : public ::testing::Test {
@@ -121,9 +37,13 @@ class HttpDoorTest : public ::testing::Test {
     Publish(dispatcher_.versions(), "add", 1, servable_);
   }
 
+  std::unique_ptr<HttpService> Rest(bool http_status_codes = false) {
+    return std::make_unique<RestService>(&dispatcher_, http_status_codes);
+  }
+
   std::unique_ptr<HttpDoor> Open(ListenOptions options = {}) {
     options.address = "127.0.0.1:0";
-    auto door = HttpDoor::Open(options, &dispatcher_);
+    auto door = HttpDoor::Open(options, Rest(options.http_status_codes));
     EXPECT_OK(door);
     return *std::move(door);
   }
@@ -353,7 +273,7 @@ TEST_F(HttpDoorTest, HalfSentRequestsBlockNobody) {
 
 TEST_F(HttpDoorTest, AddressErrorsAreTheOriginals) {
   const auto error = [this](const std::string& address) {
-    return HttpDoor::Open({.address = address}, &dispatcher_).status();
+    return HttpDoor::Open({.address = address}, Rest()).status();
   };
   EXPECT_ERROR(error("unix:/tmp/socket"), kInvalidArgument,
                "RESTful server does not support binding to unix domain socket");
@@ -450,7 +370,7 @@ TEST_F(HttpDoorTest, BadCertificatesAreRefusedInTheOriginalsWords) {
                          .private_key_file = dir_.File(key),
                          .custom_ca_file = dir_.File(ca),
                          .verify_client = true};
-    return HttpDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, &dispatcher_).status();
+    return HttpDoor::Open({.address = "127.0.0.1:0", .ssl = ssl}, Rest()).status();
   };
   const std::string prefix = "Serving Error: ";
   EXPECT_OK(error("a.crt", "a.key", "b.crt"));

@@ -84,7 +84,7 @@ void ExpectSound(const ClientRequest& request) {
 void ExpectRefused(const Status& error) {
   EXPECT_EQ(error.code(), StatusCode::kInvalidArgument) << error;
   EXPECT_NE(error.message(), "");
-  const RestAnswer answer = AnswerError(error);
+  const HttpAnswer answer = AnswerError(error);
   EXPECT_EQ(answer.http_status, 400);
   simdjson::dom::parser parser;
   std::string_view text;
