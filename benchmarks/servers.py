@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 from demo import free_ports, running, stop, wait_for  # noqa: E402
 
 _LISTENING = r"gRPC server start success, listening on (\S+)"
-_CLIENT_ADDRESSES = ["--grpc-address", "127.0.0.1:0", "--rest-address", ""]
+_CLIENT_ADDRESSES = ["--grpc-address", "127.0.0.1:0", "--rest-address", "", "--admin-address", ""]
 # What a server has copied and woken so far, asked like any pipeline.
 _COUNTERS = """
 

@@ -140,6 +140,7 @@ class ServableSpec:
         version: typing.SupportsInt | typing.SupportsIndex,
         methods: collections.abc.Sequence[MethodSpec],
         pipelines: collections.abc.Sequence[PipelineSpec],
+        warm_up: HostFunction | None,
         with_batch_dim: bool,
         without_batch_dim_inputs: collections.abc.Sequence[
             typing.SupportsInt | typing.SupportsIndex
@@ -237,6 +238,7 @@ class Server:
         max_enqueued_bytes: typing.SupportsInt | typing.SupportsIndex,
         max_request_seconds: typing.SupportsFloat | typing.SupportsIndex,
     ) -> None: ...
+    def drain(self, seconds: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
     def infer(
         self,
         servable: str,
@@ -253,6 +255,7 @@ class Server:
         mode: str,
         threads: typing.SupportsInt | typing.SupportsIndex | None,
         max_inflight: typing.SupportsInt | typing.SupportsIndex,
+        on_request_only: bool,
     ) -> None: ...
     def method(
         self,
@@ -290,6 +293,7 @@ class Server:
         lane: LaneKind,
         wait_for_all: bool,
         max_inflight: typing.SupportsInt | typing.SupportsIndex,
+        on_request_only: bool,
     ) -> str: ...
     def start_grpc(
         self,
@@ -308,6 +312,7 @@ class Server:
         max_connections: typing.SupportsInt | typing.SupportsIndex,
         http_status_codes: bool,
     ) -> str: ...
+    def state_as_json(self) -> str: ...
     def stop(self) -> None: ...
     def submit(
         self,
@@ -317,6 +322,13 @@ class Server:
         args: tuple[typing.Any, ...],
         keep: bool,
     ) -> CallFuture: ...
+    def switch(self, name: str, version: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def unload(
+        self,
+        name: str,
+        version: typing.SupportsInt | typing.SupportsIndex,
+        drain_seconds: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
     def wait_ready(
         self,
         name: str,

@@ -66,7 +66,7 @@ Result<std::string> Doors::OpenOnce(const ListenOptions& options, std::unique_pt
   PIPESERVE_RETURN_IF_ERROR(CheckListenOptions(options));
   MutexLock lock(mutex_);
   if (*door != nullptr) return AlreadyExists(already_open);
-  if (closed_) return FailedPrecondition("the server has been stopped");
+  if (locked_) return FailedPrecondition("the server has been stopped");
   PIPESERVE_ASSIGN_OR_RETURN(*door, open());
   return (*door)->address();
 }
@@ -80,13 +80,18 @@ Doors::Addresses Doors::addresses() const {
   return addresses;
 }
 
+void Doors::Lock() {
+  MutexLock lock(mutex_);
+  locked_ = true;
+}
+
 void Doors::Close() {
   GrpcDoor* grpc = nullptr;
   HttpDoor* rest = nullptr;
   HttpDoor* admin = nullptr;
   {
     MutexLock lock(mutex_);
-    closed_ = true;
+    locked_ = true;
     grpc = grpc_.get();
     rest = rest_.get();
     admin = admin_.get();

@@ -35,6 +35,8 @@ class Doors {
 
   Addresses addresses() const EXCLUDES(mutex_);
 
+  // None opens any more; those that are open stay so.
+  void Lock() EXCLUDES(mutex_);
   // Returns when everything that came in is answered. Idempotent.
   void Close() EXCLUDES(mutex_);
 
@@ -45,7 +47,7 @@ class Doors {
 
   Dispatcher& dispatcher_;
   mutable Mutex mutex_;
-  bool closed_ GUARDED_BY(mutex_) = false;  // None opens any more, and those that are stay.
+  bool locked_ GUARDED_BY(mutex_) = false;
   std::unique_ptr<GrpcDoor> grpc_ GUARDED_BY(mutex_);
   std::unique_ptr<HttpDoor> rest_ GUARDED_BY(mutex_);
   std::unique_ptr<HttpDoor> admin_ GUARDED_BY(mutex_);

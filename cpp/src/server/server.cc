@@ -161,6 +161,7 @@ class Server::Impl {
       MutexLock lock(mutex_);
       stopped_ = true;
     }
+    doors_.Lock();
     for (const Loaded& each : AllLoaded()) each.Stop();
     doors_.Close();
   }

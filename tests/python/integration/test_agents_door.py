@@ -88,7 +88,7 @@ def serve(start, folder, free_port):
         program = start(
             *(PIPESERVE, "serve", "small", "--rank-table", folder / "rank_table.json"),
             *("--distributed-address", address, "--grpc-address", "127.0.0.1:0"),
-            *("--rest-address", "", *flags),
+            *("--rest-address", "", "--admin-address", "", *flags),
             cwd=folder,
         )
         program.wait_for("Waiting for 2 agents")

@@ -197,7 +197,7 @@ def test_serve_takes_a_device(devices, start, tmp_path):
     command = pathlib.Path(sys.executable).with_name("pipeserve")
     program = start(
         command, "serve", "sum", "--device", "ascend", "--device-id", "1",
-        "--grpc-address", "127.0.0.1:0", "--rest-address", "",
+        "--grpc-address", "127.0.0.1:0", "--rest-address", "", "--admin-address", "",
     )  # fmt: skip
     address = program.wait_for(r"gRPC server start success, listening on (\S+)").group(1)
     np.testing.assert_array_equal(call_sum(address)[0]["y"], 3 * ONES)

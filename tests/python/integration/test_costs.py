@@ -66,7 +66,8 @@ def local(tmp_path, start):
     graph(1).save(str(version / "step.mindir"))
     declaration = 'register.declare_servable("step.mindir", "MindIR", with_batch_dim=False)'
     (tmp_path / "costs/servable_config.py").write_text(CONFIG.format(declaration=declaration))
-    server = start(PIPESERVE, "serve", "costs", "--grpc-address", "127.0.0.1:0")
+    doors = ["--grpc-address", "127.0.0.1:0", "--admin-address", ""]
+    server = start(PIPESERVE, "serve", "costs", *doors)
     return server.wait_for(r"gRPC server start success, listening on (\S+)")[1]
 
 
@@ -80,6 +81,7 @@ def distributed(tmp_path, start, free_port):
     server = start(
         PIPESERVE, "serve", "costs", "--rank-table", "ranks.json",
         "--distributed-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0",
+        "--admin-address", "",
     )  # fmt: skip
     door = server.wait_for(r"agents to register at (\S+)")[1]
     start(PIPESERVE, "agent", door, "--models", "model", "--start-port", str(free_port(2)))

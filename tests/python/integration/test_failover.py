@@ -119,7 +119,7 @@ class Service:
         server = self._start(
             *(PIPESERVE, "serve", "matmul", "--rank-table", "rank_table_8pcs.json"),
             *("--distributed-address", self.hub, "--grpc-address", self.door),
-            *("--rest-address", "", *flags),
+            *("--rest-address", "", "--admin-address", "", *flags),
             cwd=self._folder,
         )
         return server
@@ -298,7 +298,7 @@ def test_a_full_disk_stops_nobody(service, tmp_path):
     (tmp_path / "full").symlink_to("/dev/full")
     shell = "exec pipeserve {} > full 2> full"
     serve = f"serve matmul --rank-table rank_table_8pcs.json --distributed-address {service.hub} "
-    serve += f"--grpc-address {service.door} --rest-address ''"
+    serve += f"--grpc-address {service.door} --rest-address '' --admin-address ''"
     launch = f"agent {service.hub} --models model --start-port {service.agent_port}"
     programs = [service.shell(shell.format(command)) for command in (serve, launch)]
     replies = []

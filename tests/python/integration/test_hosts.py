@@ -123,7 +123,16 @@ def service(hosts, tmp_path):
     def run(*flags, server_flags=()):
         server = hosts[0].start(
             *(PIPESERVE, "serve", "matmul", "--rank-table", "table.json"),
-            *("--distributed-address", HUB, "--grpc-address", DOOR, "--rest-address", ""),
+            *(
+                "--distributed-address",
+                HUB,
+                "--grpc-address",
+                DOOR,
+                "--rest-address",
+                "",
+                "--admin-address",
+                "",
+            ),
             *server_flags,
         )
         launchers = [host.launch(number, *flags) for number, host in enumerate(hosts)]

@@ -253,7 +253,7 @@ def test_the_exported_demo(tmp_path, start, free_port, lane, wait, collectives):
     assert start(pipeserve, "export-demo", tmp_path / "demo").wait() == 0
     address = f"127.0.0.1:{free_port()}"
     table = tmp_path / "demo" / "rank_table_8pcs.json"
-    addresses = ["--grpc-address", "127.0.0.1:0", "--rest-address", ""]
+    addresses = ["--grpc-address", "127.0.0.1:0", "--rest-address", "", "--admin-address", ""]
     server = start(
         pipeserve, "serve", tmp_path / "demo" / "matmul", "--rank-table", table,
         "--distributed-address", address, *addresses, "--lane", lane, "--wait", wait,

@@ -282,7 +282,7 @@ def serve_agents(tmp_path, start, free_port):
         server = start(
             *[PIPESERVE, "serve", tmp_path / "lm", "--rank-table", tmp_path / "table.json"],
             *["--distributed-address", "127.0.0.1:0", "--lane", lane],
-            *["--grpc-address", "127.0.0.1:0", "--rest-address", ""],
+            *["--grpc-address", "127.0.0.1:0", "--rest-address", "", "--admin-address", ""],
         )
         door = server.wait_for(r"agents to register at (\S+)")[1]
 

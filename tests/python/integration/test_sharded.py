@@ -67,7 +67,7 @@ def serve_sharded(start, free_port, tmp_path):
         server = start(
             *[PIPESERVE, "serve", tmp_path / "sharded", "--rank-table", tmp_path / "table.json"],
             *["--distributed-address", "127.0.0.1:0"],
-            *["--grpc-address", "127.0.0.1:0", "--rest-address", ""],
+            *["--grpc-address", "127.0.0.1:0", "--rest-address", "", "--admin-address", ""],
         )
         door = server.wait_for(r"agents to register at (\S+)")[1]
         start(PIPESERVE, "agent", door, "--models", models, "--start-port", free_port(ranks))
@@ -108,7 +108,7 @@ def test_a_rank_table_of_another_size(tmp_path, start):
     write_servable(tmp_path, ranks=4, graphs=1)
     (tmp_path / "sharded/servable_config.py").write_text(CONFIG.format(ranks=8, last=0))
     table = ["--rank-table", tmp_path / "table.json"]
-    server = start(PIPESERVE, "serve", tmp_path / "sharded", *table)
+    server = start(PIPESERVE, "serve", tmp_path / "sharded", *table, "--admin-address", "")
     assert server.wait() == 1
     assert "Rank size 4 declared in rank table file" in server.output
     assert "not equal to 8 declared in servable config" in server.output

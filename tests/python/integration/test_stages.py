@@ -99,7 +99,7 @@ class Service:
         server = start(
             *[PIPESERVE, "serve", folder / "staged", "--rank-table", folder / "table.json"],
             *["--distributed-address", "127.0.0.1:0", "--lane", lane],
-            *["--grpc-address", "127.0.0.1:0", "--rest-address", ""],
+            *["--grpc-address", "127.0.0.1:0", "--rest-address", "", "--admin-address", ""],
         )
         door = server.wait_for(r"agents to register at (\S+)")[1]
         ports = ["--start-port", free_port(ranks)]
@@ -220,7 +220,7 @@ def test_stages_that_do_not_fit_together_are_refused(serve_stages, start, free_p
     server = start(
         *[PIPESERVE, "serve", tmp_path / "staged", "--rank-table", tmp_path / "table.json"],
         *["--distributed-address", "127.0.0.1:0"],
-        *["--grpc-address", "127.0.0.1:0", "--rest-address", ""],
+        *["--grpc-address", "127.0.0.1:0", "--rest-address", "", "--admin-address", ""],
     )
     door = server.wait_for(r"agents to register at (\S+)")[1]
     agents = start(

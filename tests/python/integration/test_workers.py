@@ -216,7 +216,7 @@ def serve(tmp_path, start):
         (tmp_path / "work" / "1").mkdir(parents=True)
         (tmp_path / "work" / "servable_config.py").write_text(config)
         add_graph().save(tmp_path / "work" / "1" / "add.mindir")
-        doors = ["--grpc-address", "127.0.0.1:0", "--rest-address", ""]
+        doors = ["--grpc-address", "127.0.0.1:0", "--rest-address", "", "--admin-address", ""]
         return start(PIPESERVE, "serve", tmp_path / "work", *doors, *options)
 
     return run
@@ -421,7 +421,7 @@ def test_workers_call_graphs_of_agents(tmp_path, start, free_port):
     server = start(
         *[PIPESERVE, "serve", tmp_path / "work", "--rank-table", tmp_path / "table.json"],
         *["--distributed-address", "127.0.0.1:0", "--workers", "2"],
-        *["--grpc-address", "127.0.0.1:0", "--rest-address", ""],
+        *["--grpc-address", "127.0.0.1:0", "--rest-address", "", "--admin-address", ""],
     )
     door = server.wait_for(r"agents to register at (\S+)")[1]
     models = ["--models", tmp_path / "model", "--start-port", free_port(2)]
