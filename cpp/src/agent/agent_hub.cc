@@ -3,13 +3,13 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
 #include "agent.grpc.pb.h"
 #include "agent/agent_stream.h"
 #include "agent/agent_token.h"
 #include "agent/group_keeper.h"
+#include "base/socket.h"
 #include "base/str_cat.h"
 #include "pipeserve/log.h"
 #include "wire/agent_messages.h"
@@ -40,11 +40,6 @@ class Refusal final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byt
  private:
   void OnDone() override { delete this; }
 };
-
-bool IsLoopback(std::string_view address) {
-  return address.starts_with("127.") || address.starts_with("[::1]") ||
-         address.starts_with("localhost:");
-}
 
 class HubService final : public HubBase {
  public:
@@ -174,7 +169,7 @@ class AgentHub::Impl {
   void WarnIfOpen(const AgentHubOptions& options) const {
     const bool knows_agents =
         !options.token.empty() || (options.ssl.has_value() && options.ssl->verify_client);
-    if (knows_agents || IsLoopback(address())) return;
+    if (knows_agents || IsLoopbackAddress(address())) return;
     Log(LogLevel::kWarning, "whoever reaches the agents' address can register as an agent",
         {{"servable", options.servable_name},
          {"address", address()},

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::string_view kStatusPath = "/v2/status";
 constexpr std::string_view kPages[] = {kLivePath, kReadyPath, kStatusPath};
+constexpr std::string_view kJsonType = "application/json";
 constexpr size_t kMaxBodyDepth = 32;  // Lists and objects in each other.
 
 bool IsPage(std::string_view path) { return std::ranges::find(kPages, path) != std::end(kPages); }
@@ -76,6 +77,12 @@ void Answer(const HttpService::Done& done, HttpAnswer answer) {
   done([answer = std::move(answer)] { return answer; });
 }
 
+// A page of the web may have a browser send anything else to an address of the browser's own host;
+// for JSON the browser asks first, and is not given leave.
+bool IsJson(std::string_view content_type) {
+  return content_type.substr(0, content_type.find_first_of("; ")) == kJsonType;
+}
+
 Status CheckObject(const std::string& body) {
   simdjson::dom::parser parser;
   simdjson::dom::object object;
@@ -117,6 +124,10 @@ void AdminService::Post(HttpRequest request, Done done) {
   if (IsPage(path)) return Answer(done, WrongMethod(path, "GET", "POST"));
   Result<AdminTarget> target = ParseAdminPath(path);
   if (!target.ok()) return Answer(done, AdminError(target.status()));
+  if (!IsJson(request.content_type)) {
+    return Answer(done, AdminError(415, StrCat("Content-Type is '", request.content_type,
+                                               "', wanted ", kJsonType)));
+  }
   if (request.body.empty()) request.body = "{}";
   Status status = CheckObject(request.body);
   Order order{*std::move(target), std::move(request.body), std::move(done)};

@@ -19,6 +19,7 @@ struct HttpRequest {
   std::string url;
   std::string body;
   std::optional<std::string> timeout = std::nullopt;  // The value of kTimeoutField, as it came.
+  std::string content_type = {};
   std::shared_ptr<CancelToken> cancel = nullptr;      // Raised when the client leaves.
 };
 

@@ -171,6 +171,7 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
     auto& message = parser_->get();
     HttpRequest request{.url = std::string(View(message.target())),
                         .body = std::move(message.body()),
+                        .content_type = std::string(View(message[http::field::content_type])),
                         .cancel = cancel_};
     const auto field = message.find({kTimeoutField.data(), kTimeoutField.size()});
     if (field != message.end()) request.timeout = View(field->value());

@@ -58,7 +58,7 @@ class AdminClient:
     ) -> dict[str, Any]:
         connection = self._connect(timeout)
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             text = answer.read().decode()
         except OSError as error:

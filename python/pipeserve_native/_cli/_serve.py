@@ -183,6 +183,11 @@ def _serve(args: argparse.Namespace) -> None:
     agents_ssl_config = _ssl_config(args, "--agents-ssl-", "--agents-ssl-ca")
     version = _config.find_config(parent, name, args.version_number)
     declaration = _config.load_config(parent, name, version).declaration
+    is_distributed = isinstance(declaration, DistributedDeclaration)
+    if is_distributed and args.rank_table is None:
+        raise UsageError(f"{name} is declared as distributed: --rank-table is needed")
+    if is_distributed and args.device is not None:
+        raise UsageError(f"{name} is declared as distributed: --device is told to its agents")
     server.configure(
         max_inflight=4 if args.max_inflight is None else args.max_inflight,
         max_enqueued_bytes=args.max_enqueued_bytes,
@@ -191,11 +196,7 @@ def _serve(args: argparse.Namespace) -> None:
     )
     if args.admin_address:  # First: it tells what the rest waits for.
         server.start_admin_server(args.admin_address, admin_ssl_config)
-    if isinstance(declaration, DistributedDeclaration):
-        if args.rank_table is None:
-            raise UsageError(f"{name} is declared as distributed: --rank-table is needed")
-        if args.device is not None:
-            raise UsageError(f"{name} is declared as distributed: --device is told to its agents")
+    if is_distributed:
         distributed.start_servable(
             parent,
             name,

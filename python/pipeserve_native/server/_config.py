@@ -71,6 +71,16 @@ def resolve_version(directory: str, name: str, version: int) -> int:
     )
 
 
+def find_version(directory: str, name: str, version: int) -> int:
+    """The version to load, which has a directory and a config: for 0 the largest."""
+    check_directory(directory, name)
+    if not _versions(directory, name):
+        check_config_file(directory, name, version)  # What is missing first comes first.
+    version = resolve_version(directory, name, version)
+    check_config_file(directory, name, version)
+    return version
+
+
 def find_config(directory: str, name: str, version: int) -> int:
     """The version whose config to read, which is there: for 0 the largest version directory.
 

@@ -185,10 +185,8 @@ def _resolve(configs: list[ServableStartConfig]) -> dict[tuple[str, int], _Start
     directories: dict[str, str] = {}
     for config in configs:
         directory, name = config.servable_directory, config.servable_name
-        _config.check_directory(directory, name)
+        version = _config.find_version(directory, name, config.version_number)
         _check_device_type(config)
-        version = _config.resolve_version(directory, name, config.version_number)
-        _config.check_config_file(directory, name, version)
         if os.path.realpath(directories.setdefault(name, directory)) != os.path.realpath(directory):
             raise InvalidArgumentError(
                 f"The servable directory of servable name {name} is different in multiple "
@@ -223,10 +221,7 @@ class _LocalLaunch(_versions.Launch):
 
     def resolve(self, version: int) -> int:
         """0 is the newest version directory."""
-        _config.check_directory(self.directory, self.name)
-        version = _config.resolve_version(self.directory, self.name, version)
-        _config.check_config_file(self.directory, self.name, version)
-        return version
+        return _config.find_version(self.directory, self.name, version)
 
     def load(self, server: _core.Server, running: _versions.Running, on_request_only: bool) -> None:
         """From the version's directory."""

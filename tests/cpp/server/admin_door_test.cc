@@ -61,8 +61,10 @@ TEST_F(AdminDoorTest, AnswersHealthStatusAndActions) {
   const std::string status = client.Ask(Get("/v2/status"));
   EXPECT_THAT(status, StartsWith("HTTP/1.1 200 OK\r\n"));
   EXPECT_THAT(status, HasSubstr("Content-Type: application/json\r\n"));
-  EXPECT_EQ(BodyOf(client.Ask(Post(kLoad, R"({"version": 2})"))), R"({"version": 2})");
-  EXPECT_EQ(BodyOf(client.Ask("POST " + kLoad + " HTTP/1.1\r\nHost: h\r\n\r\n")), "{}");
+  EXPECT_EQ(BodyOf(client.Ask(PostJson(kLoad, R"({"version": 2})"))), R"({"version": 2})");
+  EXPECT_EQ(BodyOf(client.Ask("POST " + kLoad +
+                              " HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\r\n")),
+            "{}");
 }
 
 TEST_F(AdminDoorTest, ErrorsHaveRealStatusCodes) {
@@ -70,11 +72,11 @@ TEST_F(AdminDoorTest, ErrorsHaveRealStatusCodes) {
   ASSERT_OK(address);
   for (const auto& [request, http_status, fragment] :
        std::vector<std::tuple<std::string, std::string, std::string>>{
-           {Post(kLoad, ""), "404", "load of add: no add"},
+           {PostJson(kLoad, ""), "404", "load of add: no add"},
            {Get("/model/add:predict"), "404", "there is no '/model/add:predict'"},
-           {Post(kLoad, "{"), "400", "the body must be empty or one JSON object"},
+           {PostJson(kLoad, "{"), "400", "the body must be empty or one JSON object"},
            {Get(kLoad), "405", "has the method POST, not GET"},
-           {Post(kLoad, std::string((64 << 10) + 1, ' ')), "413", "is bigger than 65536"},
+           {PostJson(kLoad, std::string((64 << 10) + 1, ' ')), "413", "is bigger than 65536"},
            {"POST / HTTP/9.9\r\n\r\n", "400", "bad HTTP: "}}) {
     const std::string response = RawClient(*address).Ask(request);
     EXPECT_THAT(response, StartsWith("HTTP/1.1 " + http_status + " ")) << request.substr(0, 80);
@@ -93,7 +95,7 @@ TEST_F(AdminDoorTest, StatusIsAnsweredWhileActionsRunAndWait) {
   std::vector<std::unique_ptr<RawClient>> clients;
   for (int i = 0; i < 5; ++i) {  // More than the door has threads.
     clients.push_back(std::make_unique<RawClient>(*address));
-    ASSERT_TRUE(clients.back()->Send(Post(kLoad, "")));
+    ASSERT_TRUE(clients.back()->Send(PostJson(kLoad, "")));
   }
   ASSERT_TRUE(gate_.WaitForArrivals(1));
   EXPECT_THAT(RawClient(*address).Ask(Get("/v2/status")), StartsWith("HTTP/1.1 200 "));
@@ -111,11 +113,11 @@ TEST_F(AdminDoorTest, AClientThatLeavesStopsNoAction) {
   ASSERT_OK(address);
   {
     RawClient client(*address);
-    ASSERT_TRUE(client.Send(Post(kLoad, "")));
+    ASSERT_TRUE(client.Send(PostJson(kLoad, "")));
     ASSERT_TRUE(gate_.WaitForArrivals(1));
   }
   RawClient next(*address);
-  ASSERT_TRUE(next.Send(Post(kLoad, "")));
+  ASSERT_TRUE(next.Send(PostJson(kLoad, "")));
   gate_.Open();
   EXPECT_EQ(BodyOf(next.Receive()), "{}");
   EXPECT_EQ(done, 2);
@@ -136,7 +138,7 @@ TEST_F(AdminDoorTest, StoppingEndsTheWaitOfAnActionWhichMayStillAskForADoor) {
   });
   ASSERT_OK(address);
   RawClient client(*address);
-  ASSERT_TRUE(client.Send(Post(kLoad, "")));
+  ASSERT_TRUE(client.Send(PostJson(kLoad, "")));
   ASSERT_TRUE(gate_.WaitForArrivals(1));
   gate_.Open();
   server_->Stop();

@@ -61,7 +61,7 @@ class AdminServiceTest : public ::testing::Test {
 
   std::future<HttpAnswer> Post(const std::string& url, std::string body = "") {
     const auto promise = std::make_shared<std::promise<HttpAnswer>>();
-    service_->Post({.url = url, .body = std::move(body)},
+    service_->Post({.url = url, .body = std::move(body), .content_type = content_type_},
                    [promise](const HttpService::MakeAnswer& make) { promise->set_value(make()); });
     return promise->get_future();
   }
@@ -86,8 +86,22 @@ class AdminServiceTest : public ::testing::Test {
 
   Dispatcher dispatcher_{DispatcherOptions{}};
   Gate gate_;
+  std::string content_type_ = "application/json";
   std::optional<AdminService> service_;
 };
+
+TEST_F(AdminServiceTest, WhatAPageOfTheWebCouldHaveABrowserSendIsRefused) {
+  Serve([](const Instance&) { return Reply("{}"); });
+  for (const char* type :
+       {"", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"}) {
+    content_type_ = type;
+    const HttpAnswer answer = Ask(kLoad);
+    EXPECT_EQ(answer.http_status, 415) << type;
+    EXPECT_EQ(ErrorOf(answer), StrCat("Content-Type is '", type, "', wanted application/json"));
+  }
+  content_type_ = "application/json; charset=utf-8";
+  EXPECT_EQ(Ask(kLoad).http_status, 200);
+}
 
 TEST_F(AdminServiceTest, PagesAreReadAtOnce) {
   Serve(Echo);

@@ -91,6 +91,10 @@ inline std::string Post(const std::string& url, const std::string& body,
          "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
+inline std::string PostJson(const std::string& url, const std::string& body) {
+  return Post(url, body, "Content-Type: application/json\r\n");
+}
+
 inline std::string BodyOf(const std::string& response) {
   const size_t head = response.find("\r\n\r\n");
   return head == std::string::npos ? response : response.substr(head + 4);

@@ -29,7 +29,7 @@ def ask(address, method, path, body=None):
     """The HTTP status and the JSON of an answer."""
     connection = http.client.HTTPConnection(address, timeout=LIMIT_SECONDS)
     try:
-        connection.request(method, path, body)
+        connection.request(method, path, body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
     finally:
