@@ -46,4 +46,4 @@ def test_limit(value, option):
 
 
 def test_the_tables_were_read():
-    assert (len(PORTS), len(LIMITS)) == (4, 7)
+    assert (len(PORTS), len(LIMITS)) == (5, 8)
