@@ -212,9 +212,10 @@ class ServerActor(_Restartable):
             return str(error)
         return ""
 
-    def end(self) -> None:
-        """Finishes the requests that run, closes the doors, tells the agents to end."""
+    def end(self, drain_seconds: float) -> None:
+        """Finishes the requests that are in, closes the doors, tells the agents to end."""
         if self._failure is None:
+            self._server.drain(drain_seconds)
             self._server.stop()
             self._registry.binding = None
         shutil.rmtree(self._scratch, ignore_errors=True)

@@ -118,7 +118,7 @@ class Deployment:
     def stop(self, timeout: float = 30.0) -> None:
         """Ends it: idempotent, and done when it returns.
 
-        Requests that wait are answered with an error, those that run have ``timeout`` seconds.
+        New requests are refused; those that are in the server have ``timeout`` seconds.
         """
         group, self._group = self._group, None
         if group is None or not ray.is_initialized():
@@ -126,7 +126,7 @@ class Deployment:
         agents = self._agents
         _settle([agent.expect_end.remote() for agent in agents], _STATUS_SECONDS)
         if self._server is not None:
-            _settle([self._server.end.remote()], timeout)
+            _settle([self._server.end.remote(timeout)], timeout + _STATUS_SECONDS)
         _settle([agent.end.remote() for agent in agents], _END_AGENT_SECONDS)
         for actor in filter(None, (self._server, *agents)):
             ray.kill(actor)

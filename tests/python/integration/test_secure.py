@@ -10,7 +10,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from pipeserve_native import server
+from pipeserve_native import _cli, server
 from pipeserve_native.client import Client, SSLConfig
 
 KEY = b"0123456789ABCDEF"
@@ -66,6 +66,20 @@ def port(capsys):
 def expected(shared_dir):
     with np.load(shared_dir / "mindir/data/matmul_small.npz") as data:
         return data["in0"], data["out0"]
+
+
+def test_the_admin_door_wants_the_certificate_of_an_operator(tmp_path, serve, capsys):
+    serve("v2.10/matmul_small.mindir")
+    certificate, key = make_certificate(tmp_path, "server")
+    operator, operator_key = make_certificate(tmp_path, "operator")
+    config = server.SSLConfig(certificate, key, custom_ca=operator, verify_client=True)
+    server.start_admin_server("127.0.0.1:0", config)
+    arguments = ["status", "--admin-address", f"localhost:{port(capsys)}", "--ssl-ca", certificate]
+    assert _cli.main(arguments) == 1
+    assert "no server answers" in capsys.readouterr().err
+    shown = ["--ssl-certificate", operator, "--ssl-private-key", operator_key]
+    assert _cli.main([*arguments, *shown]) == 0
+    assert "small     1 *      READY" in capsys.readouterr().out
 
 
 def test_both_doors_speak_tls(tmp_path, serve, expected, capsys):
