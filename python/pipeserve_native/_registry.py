@@ -190,6 +190,8 @@ class Registry:
     """Set while the servable is loaded."""
     directory: str = ""
     """The one that holds the servable's."""
+    source: bytes = b""
+    """What the config is."""
     agents: Agents | None = None
     """Those that this process has started for it."""
 

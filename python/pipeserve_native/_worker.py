@@ -89,7 +89,9 @@ class _Functions:
 
 
 def _open(start: dict[str, Any]) -> _core.WorkerSession:
-    registry = _config.load_config(start["directory"], start["servable"], start["version"])
+    with open(start["source_fd"], "rb") as file:
+        source = file.read()
+    registry = _config.load_config(start["directory"], start["servable"], start["version"], source)
     functions = _Functions()
     registry.build(start["version"], functions.make)
     session = _core.WorkerSession(start["socket_fd"], functions.by_key)

@@ -72,25 +72,37 @@ def _log(logged: dict[str, Any]) -> None:
         logger.handle(record)
 
 
+def _in_memory(content: bytes) -> int:
+    """A descriptor of a file with that content, which is nowhere else."""
+    fd = os.memfd_create("servable_config.py")
+    left = memoryview(content)
+    while left:
+        left = left[os.write(fd, left) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
 class _Process:
     """One worker process, its socket and its pipe."""
 
-    def __init__(self, directory: str, servable: str, version: int) -> None:
+    def __init__(self, directory: str, servable: str, version: int, source: bytes) -> None:
         self.socket, workers_socket = socket.socketpair()
         status_read, status_write = os.pipe()
+        source_fd = _in_memory(source)
         start = {
             "directory": directory,
             "servable": servable,
             "version": version,
             "socket_fd": workers_socket.fileno(),
             "status_fd": status_write,
+            "source_fd": source_fd,
             "sys_path": [str(path) for path in sys.path],
             "log_level": min(logging.getLogger().level, _logger.getEffectiveLevel()),
         }
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeserve_native._worker", json.dumps(start)],
-                pass_fds=(workers_socket.fileno(), status_write),
+                pass_fds=(workers_socket.fileno(), status_write, source_fd),
                 stdin=subprocess.DEVNULL,
             )
         except OSError:
@@ -100,6 +112,7 @@ class _Process:
         finally:
             workers_socket.close()
             os.close(status_write)
+            os.close(source_fd)
         self.status = LinePipe(status_read)
         self.exit_fd = os.pidfd_open(self._process.pid)
         self.ready_since: float | None = None
@@ -164,6 +177,7 @@ class Workers:
         directory: The directory that holds the servable's.
         servable: Name of the servable.
         version: Its version.
+        source: What its config is; its file may change meanwhile.
         options: How many there are.
     """
 
@@ -173,9 +187,10 @@ class Workers:
         directory: str,
         servable: str,
         version: int,
+        source: bytes,
         options: WorkerOptions,
     ) -> None:
-        self._place = (directory, servable, version)
+        self._place = (directory, servable, version, source)
         self._pool = _core.WorkerPool(
             server=server, servable=servable, version=version, grace=options.grace
         )

@@ -120,7 +120,8 @@ class Client:
         address: ``host:port`` or ``unix:<path>`` of the server. It need not run yet.
         servable_name: Name of the servable.
         method_name: Name of a pipeline or, in a servable without pipelines, a method.
-        version_number: Version of the servable; 0 is the newest that runs.
+        version_number: Version of the servable; 0 is the newest that runs, or the one that
+            the server was switched to.
         ssl_config: Files for TLS; None is none.
 
     Raises:

@@ -18,7 +18,7 @@ struct ClientOptions {
   std::string address = {};  // "host:port" or "unix:<path>".
   std::string servable = {};
   std::string method = {};
-  uint64_t version = 0;  // 0 is the newest that runs.
+  uint64_t version = 0;  // 0: the newest, or the one that was switched to.
   std::optional<ClientSslOptions> ssl = {};
   std::chrono::milliseconds timeout{0};  // Of one request; 0 waits for ever.
 };

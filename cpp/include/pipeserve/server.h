@@ -88,7 +88,7 @@ struct ServerOptions {
 };
 
 struct InferOptions {
-  uint64_t version = 0;                 // 0 is the newest that runs.
+  uint64_t version = 0;                 // 0: the newest, or the one that was switched to.
   std::chrono::nanoseconds timeout{0};  // From now to the answer; 0: none.
 };
 
@@ -129,7 +129,8 @@ class Server final : public MethodHost {
   // No further request comes to that version; those that it has are finished, at most for
   // `drain_timeout`, then given up with kUnavailable. Its agents are told to exit. Errors:
   // kNotFound; kFailedPrecondition (requests without a version come to it although there are
-  // others, it is still being loaded, or unloaded already).
+  // others, or it is being unloaded already). One that is still being loaded is given up: its
+  // loading fails soon, with kCancelled.
   Status Unload(const std::string& name, uint64_t version, std::chrono::milliseconds drain_timeout);
 
   ServerState state() const;

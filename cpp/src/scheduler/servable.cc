@@ -186,7 +186,9 @@ void Servable::Impl::Stop() {
 
 Status Servable::Impl::WarmUp(bool runs_graphs, std::shared_ptr<CancelToken> cancel) {
   const pipeserve::WarmUp warm_up(spec_, *executor_, runs_graphs);
-  return pool_.RunHere(warm_up, {.cancel = std::move(cancel)}, {Instance{}}).front().status();
+  const Status status = pool_.RunHere(warm_up, {.cancel = cancel}, {Instance{}}).front().status();
+  if (cancel == nullptr || !cancel->raised()) return status;
+  return Cancelled(StrCat(keeping_servable_->title, ": its warm-up was given up"));
 }
 
 const Servable::Signature* Servable::Impl::FindCallable(const std::string& name) const {

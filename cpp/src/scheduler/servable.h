@@ -39,7 +39,7 @@ class Servable {
 
   // Runs every graph once on zeros, if `runs_graphs`, and the warm-up function. When it returns,
   // the servable is as fast as it will be. Errors: those of the function.
-  // Raising `cancel` has it come back soon.
+  // Raising `cancel` has it come back soon, with kCancelled.
   Status WarmUp(bool runs_graphs, std::shared_ptr<CancelToken> cancel = nullptr);
 
   // What clients may call: the pipelines when there is one, else the methods. Null: no such name.

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "base/str_cat.h"
 
@@ -35,7 +36,10 @@ Result<HostPort> ParseHostPort(const std::string& address, std::string_view door
     return InvalidArgument(StrCat("Serving Error: The port of the ", what, " '", address,
                                   "' is out of legal range [1 ~ 65535]"));
   }
-  return HostPort{address.substr(0, colon), static_cast<uint16_t>(port)};
+  std::string host = address.substr(0, colon);
+  // An IPv6 address has colons of its own.
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return HostPort{std::move(host), static_cast<uint16_t>(port)};
 }
 
 bool IsUnixAddress(std::string_view address) { return address.starts_with(kUnixPrefix); }

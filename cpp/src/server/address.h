@@ -10,7 +10,7 @@
 namespace pipeserve {
 
 struct HostPort {
-  std::string host;
+  std::string host;   // Without the brackets of an IPv6 address.
   uint16_t port = 0;  // 0: any free one.
 };
 

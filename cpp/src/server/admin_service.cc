@@ -77,8 +77,7 @@ void Answer(const HttpService::Done& done, HttpAnswer answer) {
   done([answer = std::move(answer)] { return answer; });
 }
 
-// A page of the web may have a browser send anything else to an address of the browser's own host;
-// for JSON the browser asks first, and is not given leave.
+// A page of the web may have a browser send anything else to an address of the browser's own host.
 bool IsJson(std::string_view content_type) {
   return content_type.substr(0, content_type.find_first_of("; ")) == kJsonType;
 }
@@ -101,8 +100,9 @@ AdminService::AdminService(const Dispatcher* dispatcher, WriteStatus write_statu
                            std::shared_ptr<HostFunction> actions)
     : dispatcher_(*dispatcher),
       write_status_(std::move(write_status)),
-      actions_(std::move(actions)),
-      worker_([this] { Work(); }) {}
+      actions_(std::move(actions)) {
+  for (int i = 0; i < kWorkers; ++i) workers_.emplace_back([this] { Work(); });
+}
 
 AdminService::~AdminService() { Close(); }
 
@@ -124,6 +124,9 @@ void AdminService::Post(HttpRequest request, Done done) {
   if (IsPage(path)) return Answer(done, WrongMethod(path, "GET", "POST"));
   Result<AdminTarget> target = ParseAdminPath(path);
   if (!target.ok()) return Answer(done, AdminError(target.status()));
+  if (!request.origin.empty()) {
+    return Answer(done, AdminError(403, StrCat("a page of ", request.origin, " sends this")));
+  }
   if (!IsJson(request.content_type)) {
     return Answer(done, AdminError(415, StrCat("Content-Type is '", request.content_type,
                                                "', wanted ", kJsonType)));
@@ -171,11 +174,11 @@ Result<std::string> AdminService::Do(const Order& order) const {
 void AdminService::Close() {
   closed_ = true;
   waiting_.Close();
-  // Here, because the worker may be busy for long.
+  // Here, because the workers may be busy for long.
   while (const std::optional<Order> order = waiting_.TryPop()) {
     Answer(order->done, AdminError(StopsError()));
   }
-  if (worker_.joinable()) worker_.join();
+  workers_.clear();
 }
 
 }  // namespace pipeserve

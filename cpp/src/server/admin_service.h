@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "base/bounded_queue.h"
 #include "pipeserve/servable.h"
@@ -18,13 +19,14 @@
 
 namespace pipeserve {
 
-// Actions are done one after the other, in the order in which they came, on a thread of their own:
-// they load models and wait for agents. One that has begun is done, whether or not its client
-// stays.
+// Actions begin in the order in which they came, on threads of the service: they load models and
+// wait for agents. While one goes on there is a thread for others, which may end it. One that has
+// begun is done, whether or not its client stays.
 class AdminService final : public HttpService {
  public:
   static constexpr size_t kMaxBodyBytes = 64 << 10;  // For the door, which measures them.
   static constexpr size_t kMaxWaiting = 16;          // Actions; one more is refused.
+  static constexpr int kWorkers = 2;
 
   // Writes the status of the server as JSON; must be quick and not throw.
   using WriteStatus = std::function<std::string()>;
@@ -40,7 +42,7 @@ class AdminService final : public HttpService {
   HttpAnswer AnswerAtOnce(std::string_view method, std::string_view url) override;
   void Post(HttpRequest request, Done done) override;
   HttpAnswer Refuse(int http_status, std::string_view text) const override;
-  // Actions that wait are refused, the one that is being done is awaited: not from an action.
+  // Actions that wait are refused, those that are being done are awaited: not from an action.
   void Close() override;
 
  private:
@@ -61,7 +63,8 @@ class AdminService final : public HttpService {
   const std::shared_ptr<HostFunction> actions_;
   std::atomic<bool> closed_{false};
   BoundedQueue<Order> waiting_{kMaxWaiting};
-  std::jthread worker_;  // Last, so that it is joined before anything it reads is destroyed.
+  // Last, so that they are joined before anything they read is destroyed.
+  std::vector<std::jthread> workers_;
 };
 
 }  // namespace pipeserve

@@ -85,7 +85,7 @@ void Dispatcher::set_max_enqueued_requests(size_t limit) { admission_.set_max_re
 bool Dispatcher::AllAvailable() const { return !closed_ && versions_.AllAvailable(); }
 
 Buffer Dispatcher::MakeRoom(const std::string& name, uint64_t version, size_t bytes) const {
-  const std::shared_ptr<Servable> servable = versions_.Find(name, version);
+  const std::shared_ptr<Servable> servable = versions_.Peek(name, version);
   return servable == nullptr ? Buffer::Allocate(bytes) : servable->MakeRoom(bytes);
 }
 

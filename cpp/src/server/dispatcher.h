@@ -21,7 +21,7 @@ namespace pipeserve {
 struct ClientRequest {
   std::string servable;
   std::string method;
-  uint64_t version = 0;  // 0 is the newest that runs.
+  uint64_t version = 0;  // 0: the newest, or the one that was switched to.
   std::vector<NamedInstance> instances = {};
   Deadline deadline = {};  // That of the client.
   // Raised when the client has left. Null: it stays.

@@ -145,21 +145,25 @@ void DistributedServable::Run(std::shared_ptr<Executor> group) {
     return;
   }
   const std::shared_ptr<Servable> servable = *std::move(created);
+  const uint64_t epoch = hub_->ready_epoch();
   versions_.Bind(spec_.name, spec_.version, servable);
+  SetState(DeadlineExceeded(
+      StrCat("servable ", spec_.name, ": all agents are there, it is being warmed up")));
   const Status warm = servable->WarmUp(warm_up_, warm_up_cancel_);
   if (warm.ok()) {
-    Serve(servable.get());
+    Serve(servable.get(), epoch);
   } else {
     SetState(warm);
     servable->Stop();
-    WaitForStop();
+    // Other agents may do better.
+    while (hub_->ready_epoch() == epoch && !WaitForStop()) {
+    }
   }
   versions_.Bind(spec_.name, spec_.version, nullptr);
 }
 
-void DistributedServable::Serve(Servable* servable) {
-  const uint64_t first_epoch = hub_->ready_epoch();
-  versions_.Publish(spec_.name, spec_.version, [this] { return hub_->available(); });
+void DistributedServable::Serve(Servable* servable, uint64_t first_epoch) {
+  versions_.Publish(spec_.name, spec_.version, [hub = hub_] { return hub->available(); });
   uint64_t epoch = first_epoch;
   do {
     epoch = hub_->ready_epoch();

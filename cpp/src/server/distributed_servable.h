@@ -46,10 +46,10 @@ class DistributedServable {
   // The state once it is more than that agents are missing, or at the deadline.
   Status WaitForNews(Deadline deadline);
   void Run();
-  // Warms the servable up on the group, then serves until Stop() is called, through all epochs of
+  // Warms the servable up on the group and serves until Stop() is called, through all epochs of
   // the group, or until the group is lost and must not be.
   void Run(std::shared_ptr<Executor> group);
-  void Serve(Servable* servable);
+  void Serve(Servable* servable, uint64_t first_epoch);
   void SetState(Status state);
   // True when Stop() has been called; waits a little for it.
   bool WaitForStop();
@@ -58,7 +58,7 @@ class DistributedServable {
   const ServableSpec spec_;
   const SchedulerOptions scheduler_;
   VersionTable& versions_;
-  const std::unique_ptr<AgentHub> hub_;
+  const std::shared_ptr<AgentHub> hub_;  // Whoever looks at a version may still ask it.
   const bool warm_up_;
   const std::shared_ptr<CancelToken> warm_up_cancel_ = std::make_shared<CancelToken>();
   const std::function<void()> on_agent_lost_;  // See DistributedServableOptions.

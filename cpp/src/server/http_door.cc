@@ -71,7 +71,9 @@ class HttpDoor::Impl {
                                 " server start failed, bind to the socket address ",
                                 options.address, " failed: ", error.message()));
     }
-    address_ = StrCat(where.host, ":", acceptor_.local_endpoint().port());
+    const bool is_ipv6 = where.host.find(':') != std::string::npos;
+    address_ = StrCat(is_ipv6 ? "[" : "", where.host, is_ipv6 ? "]:" : ":",
+                      acceptor_.local_endpoint().port());
     Accept();
     for (int i = 0; i < kThreads; ++i) {
       threads_.emplace_back([hub = hub_] { hub->io.run(); });

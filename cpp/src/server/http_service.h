@@ -20,7 +20,8 @@ struct HttpRequest {
   std::string body;
   std::optional<std::string> timeout = std::nullopt;  // The value of kTimeoutField, as it came.
   std::string content_type = {};
-  std::shared_ptr<CancelToken> cancel = nullptr;      // Raised when the client leaves.
+  std::string origin = {};  // Of the page that a browser sends it for; empty: it is no browser.
+  std::shared_ptr<CancelToken> cancel = nullptr;  // Raised when the client leaves.
 };
 
 struct HttpAnswer {

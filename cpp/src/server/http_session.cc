@@ -172,6 +172,7 @@ class Session final : public HttpConnection, public std::enable_shared_from_this
     HttpRequest request{.url = std::string(View(message.target())),
                         .body = std::move(message.body()),
                         .content_type = std::string(View(message[http::field::content_type])),
+                        .origin = std::string(View(message[http::field::origin])),
                         .cancel = cancel_};
     const auto field = message.find({kTimeoutField.data(), kTimeoutField.size()});
     if (field != message.end()) request.timeout = View(field->value());

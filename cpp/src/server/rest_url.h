@@ -12,7 +12,7 @@ namespace pipeserve {
 struct RestTarget {
   std::string servable;
   std::string method;
-  uint64_t version = 0;  // 0 is the newest that runs.
+  uint64_t version = 0;  // 0: the newest, or the one that was switched to.
 };
 
 // Cuts the path into segments, so that a name may contain "model" or "version"; the original

@@ -46,6 +46,19 @@ ServableState DescribeRow(const VersionTable::Row& row) {
   return state;
 }
 
+// A servable that is being loaded into this process.
+struct Loading {
+  std::string name;
+  uint64_t version = 0;
+  std::shared_ptr<CancelToken> cancel = std::make_shared<CancelToken>();
+};
+
+template <typename Item>
+auto IsVersion(const std::string& name, uint64_t version) {
+  return
+      [&name, version](const Item& item) { return item.name == name && item.version == version; };
+}
+
 Status StoppedError() { return FailedPrecondition("the server has been stopped"); }
 
 }  // namespace
@@ -65,7 +78,10 @@ class Server::Impl {
 
   Status LoadLocal(const ServableSpec& spec, const LocalServableOptions& options) {
     PIPESERVE_RETURN_IF_ERROR(versions_.Reserve(spec.name, spec.version, options.on_request_only));
-    const Status status = LoadReserved(spec, options);
+    const Loading loading{spec.name, spec.version};
+    Status status = Begin(loading);
+    if (status.ok()) status = LoadReserved(spec, options, loading.cancel);
+    End(loading);
     if (!status.ok()) versions_.Remove(spec.name, spec.version);
     return status;
   }
@@ -92,18 +108,13 @@ class Server::Impl {
 
   Status Unload(const std::string& name, uint64_t version, Deadline drain) {
     const std::optional<Loaded> found = FindLoaded(name, version);
-    if (!found.has_value() && versions_.Knows(name, version)) {
-      return FailedPrecondition(
-          StrCat("servable ", name, " version ", version, " is still being loaded"));
-    }
+    if (!found.has_value() && GiveUpLoading(name, version)) return OkStatus();
     PIPESERVE_RETURN_IF_ERROR(versions_.Retire(name, version));
     dispatcher_.Drain(name, version, drain);
     if (found.has_value()) found->Stop();
     {
       MutexLock lock(mutex_);
-      std::erase_if(loaded_, [&](const Loaded& each) {
-        return each.name == name && each.version == version;
-      });
+      std::erase_if(loaded_, IsVersion<Loaded>(name, version));
     }
     versions_.Remove(name, version);
     return OkStatus();
@@ -160,6 +171,7 @@ class Server::Impl {
     {
       MutexLock lock(mutex_);
       stopped_ = true;
+      for (const Loading& each : loading_) each.cancel->Raise();
     }
     doors_.Lock();
     for (const Loaded& each : AllLoaded()) each.Stop();
@@ -175,11 +187,33 @@ class Server::Impl {
     return scheduler;
   }
 
-  Status LoadReserved(const ServableSpec& spec, const LocalServableOptions& options) {
+  Status Begin(const Loading& loading) {
+    MutexLock lock(mutex_);
+    if (stopped_) return StoppedError();
+    loading_.push_back(loading);
+    return OkStatus();
+  }
+
+  void End(const Loading& loading) {
+    MutexLock lock(mutex_);
+    std::erase_if(loading_, IsVersion<Loading>(loading.name, loading.version));
+  }
+
+  // Whether it is being loaded; its loading fails soon.
+  bool GiveUpLoading(const std::string& name, uint64_t version) {
+    MutexLock lock(mutex_);
+    const auto found = std::ranges::find_if(loading_, IsVersion<Loading>(name, version));
+    if (found == loading_.end()) return false;
+    found->cancel->Raise();
+    return true;
+  }
+
+  Status LoadReserved(const ServableSpec& spec, const LocalServableOptions& options,
+                      const std::shared_ptr<CancelToken>& cancel) {
     PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,
                                MakeLocalServable(spec, options, SchedulerFor(options)));
     versions_.Bind(spec.name, spec.version, servable);
-    Status status = servable->WarmUp(options.warm_up);
+    Status status = servable->WarmUp(options.warm_up, cancel);
     if (status.ok()) status = Keep({spec.name, spec.version, servable});
     if (!status.ok()) {
       servable->Stop();
@@ -203,10 +237,9 @@ class Server::Impl {
   }
 
   std::optional<Loaded> FindLoaded(const std::string& name, uint64_t version) {
-    for (Loaded& each : AllLoaded()) {
-      if (each.name == name && each.version == version) return std::move(each);
-    }
-    return std::nullopt;
+    MutexLock lock(mutex_);
+    const auto found = std::ranges::find_if(loaded_, IsVersion<Loaded>(name, version));
+    return found == loaded_.end() ? std::nullopt : std::optional(*found);
   }
 
   Result<std::string> StartReserved(const ServableSpec& spec,
@@ -227,7 +260,9 @@ class Server::Impl {
   Mutex stop_mutex_;
   Mutex mutex_;
   bool stopped_ GUARDED_BY(mutex_) = false;
-  std::vector<Loaded> loaded_ GUARDED_BY(mutex_);  // Does not grow once stopped_ is set.
+  // These do not grow once stopped_ is set.
+  std::vector<Loading> loading_ GUARDED_BY(mutex_);
+  std::vector<Loaded> loaded_ GUARDED_BY(mutex_);
   Doors doors_{&dispatcher_};
 };
 

@@ -20,6 +20,7 @@ Status NoSuchVersion(const std::string& name, uint64_t version) {
 
 Status VersionTable::Reserve(const std::string& name, uint64_t version, bool on_request_only) {
   MutexLock lock(mutex_);
+  if (all_retired_) return Unavailable("the server has been stopped");
   const auto [entry, is_new] = servables_[name].try_emplace(version);
   if (!is_new) return AlreadyExists(StrCat(Title(name, version), " is already being served"));
   entry->second.on_request_only = on_request_only;
@@ -40,7 +41,7 @@ void VersionTable::Publish(const std::string& name, uint64_t version, Probe avai
   MutexLock lock(mutex_);
   Entry* const entry = FindEntry(name, version);
   if (entry == nullptr) return;
-  entry->available = std::move(available);
+  if (available != nullptr) entry->available = std::make_shared<Probe>(std::move(available));
   entry->published = true;
 }
 
@@ -80,6 +81,7 @@ Status VersionTable::Retire(const std::string& name, uint64_t version) {
 
 void VersionTable::RetireAll() {
   MutexLock lock(mutex_);
+  all_retired_ = true;
   for (auto& [name, versions] : servables_) {
     for (auto& [version, entry] : versions) entry.retired = true;
   }
@@ -118,6 +120,13 @@ std::shared_ptr<Servable> VersionTable::Find(const std::string& name, uint64_t v
     if ((version == 0 || version == it->first) && it->second.servable != nullptr) {
       return it->second.servable;
     }
+  }
+  return nullptr;
+}
+
+std::shared_ptr<Servable> VersionTable::Peek(const std::string& name, uint64_t version) const {
+  for (Entry& entry : Candidates(name, version)) {
+    if (entry.IsAvailable()) return std::move(entry.servable);
   }
   return nullptr;
 }

@@ -32,7 +32,7 @@ class VersionTable {
   };
 
   // Takes the name and version. With `on_request_only` requests that name no version do not come to
-  // it until Switch(). Errors: kAlreadyExists.
+  // it until Switch(). Errors: kAlreadyExists; kUnavailable (all have been retired).
   Status Reserve(const std::string& name, uint64_t version, bool on_request_only = false);
   // From now on Find() finds `servable`; no request of a client is led to it before Publish().
   // Null: nothing is bound any more.
@@ -46,7 +46,7 @@ class VersionTable {
   // kFailedPrecondition (retired already; requests that name no version would have nowhere to go
   // although there are other versions).
   Status Retire(const std::string& name, uint64_t version);
-  // The same for every version, whatever there is.
+  // The same for every version, whatever there is; no other one comes.
   void RetireAll();
   // After Retire(): waits until the version's requests are answered; false when some are not at
   // `deadline`.
@@ -56,6 +56,8 @@ class VersionTable {
   // What is bound to that name, the newest for version 0, whether or not it can be called at this
   // moment. Null: nothing is.
   std::shared_ptr<Servable> Find(const std::string& name, uint64_t version) const;
+  // The servable that a client's request would be led to now. Null: none.
+  std::shared_ptr<Servable> Peek(const std::string& name, uint64_t version) const;
   // The servable for a client's request, which is counted until the last copy of the pointer is
   // gone; whoever waits for it has a reference of its own until then. Null: no such version can be
   // called at this moment.
@@ -71,7 +73,8 @@ class VersionTable {
  private:
   struct Entry {
     std::shared_ptr<Servable> servable = nullptr;
-    Probe available = nullptr;
+    std::shared_ptr<const Probe> available =
+        nullptr;  // Null: always. Shared, as it is copied often.
     bool published = false;
     bool on_request_only = false;
     bool retired = false;
@@ -80,7 +83,7 @@ class VersionTable {
 
     bool is_open() const { return published && !retired; }
     // Not with the table's mutex held: it may take locks of its own.
-    bool IsAvailable() const { return is_open() && (available == nullptr || available()); }
+    bool IsAvailable() const { return is_open() && (available == nullptr || (*available)()); }
   };
   using Versions = std::map<uint64_t, Entry>;
 
@@ -91,6 +94,7 @@ class VersionTable {
   static uint64_t DefaultOf(const Versions& versions);
 
   mutable Mutex mutex_;
+  bool all_retired_ GUARDED_BY(mutex_) = false;
   std::map<std::string, Versions> servables_ GUARDED_BY(mutex_);
 };
 

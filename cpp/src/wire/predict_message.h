@@ -18,7 +18,7 @@ namespace pipeserve {
 struct PredictTarget {
   std::string servable;
   std::string method;
-  uint64_t version = 0;  // 0 is the newest that runs.
+  uint64_t version = 0;  // 0: the newest, or the one that was switched to.
 };
 
 struct PredictRequest {

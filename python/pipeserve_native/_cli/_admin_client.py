@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import urllib.parse
 from typing import Any
 
 from pipeserve_native._cli._common import UsageError
@@ -50,31 +51,33 @@ class AdminClient:
 
     def act(self, servable: str, action: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Has the server do something; returns when it is done, however long it takes."""
-        path = f"/v2/repository/models/{servable}/{action}"
+        path = f"/v2/repository/models/{urllib.parse.quote(servable, safe='')}/{action}"
         return self._ask("POST", path, json.dumps({"parameters": parameters}), timeout=None)
 
     def _ask(
         self, method: str, path: str, body: str | None, timeout: float | None
     ) -> dict[str, Any]:
+        # Not at the top: it brings the system's TLS library into every user of the package.
+        import http.client
+
         connection = self._connect(timeout)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             text = answer.read().decode()
-        except OSError as error:
+            parsed: dict[str, Any] = json.loads(text)
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise AdminError(
-                f"no server answers at {self._address}: {error}. Is it running, with this "
-                "--admin-address?"
+                f"no server answers at {self._address}: {error or type(error).__name__}. Is it "
+                "running, with this --admin-address?"
             ) from error
         finally:
             connection.close()
-        parsed: dict[str, Any] = json.loads(text)
         if answer.status != 200:
             raise AdminError(str(parsed.get("error", text)))
         return parsed
 
     def _connect(self, timeout: float | None) -> Any:
-        # Not at the top: they bring the system's TLS library into every user of the package.
         import http.client
         import ssl
 

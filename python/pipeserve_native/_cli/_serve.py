@@ -9,6 +9,7 @@ from typing import Any
 from pipeserve_native import _checks, server
 from pipeserve_native._cli._admin_client import DEFAULT_ADDRESS
 from pipeserve_native._cli._common import UsageError, add_command, add_heartbeat
+from pipeserve_native._errors import UnavailableError
 from pipeserve_native._registry import DistributedDeclaration
 from pipeserve_native.server import _config, distributed
 
@@ -174,6 +175,13 @@ def _value(args: argparse.Namespace, flag: str) -> str | None:
     return value
 
 
+def _start_admin(address: str, ssl_config: server.SSLConfig | None) -> None:
+    try:
+        server.start_admin_server(address, ssl_config)
+    except UnavailableError as error:
+        raise UnavailableError(f"{error}; --admin-address takes another one, '' none") from error
+
+
 def _serve(args: argparse.Namespace) -> None:
     parent, name = os.path.split(os.path.realpath(args.directory))
     if args.name not in (None, name):
@@ -195,7 +203,7 @@ def _serve(args: argparse.Namespace) -> None:
         drain_seconds=args.drain_seconds,
     )
     if args.admin_address:  # First: it tells what the rest waits for.
-        server.start_admin_server(args.admin_address, admin_ssl_config)
+        _start_admin(args.admin_address, admin_ssl_config)
     if is_distributed:
         distributed.start_servable(
             parent,

@@ -156,6 +156,13 @@ def _act(args: argparse.Namespace) -> None:
     progress.start()
     try:
         result = client.act(args.servable, args.command, _parameters(args))
+    except KeyboardInterrupt:
+        print(
+            f"the server goes on with it, see 'pipeserve status'; 'pipeserve unload {args.servable}"
+            " VERSION' gives up a version that is being loaded",
+            file=sys.stderr,
+        )
+        raise
     finally:
         done.set()
     did = {"load": "loaded", "switch": "switched to", "unload": "unloaded"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import importlib.util
 import os
 import re
@@ -92,23 +93,48 @@ def find_config(directory: str, name: str, version: int) -> int:
     return version
 
 
-def load_config(directory: str, name: str, version: int) -> Registry:
-    """Runs the config of a version and returns what it registered."""
+class _KeptSource(importlib.abc.SourceLoader):
+    """A config as it was when it was read first: its file may change while it is served."""
+
+    def __init__(self, path: str, source: bytes) -> None:
+        self._path = path
+        self._source = source
+
+    def get_filename(self, fullname: str) -> str:
+        """The file."""
+        return self._path
+
+    def get_data(self, path: str) -> bytes:
+        """What it was."""
+        return self._source
+
+
+def load_config(directory: str, name: str, version: int, source: bytes | None = None) -> Registry:
+    """Runs the config of a version and returns what it registered.
+
+    ``source`` is what the config was for another process.
+    """
+    path = _config_file(directory, name, version)
+    if source is None:
+        with open(path, "rb") as file:
+            source = file.read()
     with _path_lock:
         if directory not in sys.path:  # So that a config can import what lies beside it.
             sys.path.append(directory)
     module_name = f"{name}.servable_config"
-    spec = importlib.util.spec_from_file_location(
-        module_name, _config_file(directory, name, version)
-    )
-    assert spec is not None and spec.loader is not None  # It is a .py file.
+    loader = _KeptSource(path, source)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
+    former = sys.modules.get(module_name)
     sys.modules[module_name] = module
-    registry = Registry(name, directory=os.path.abspath(directory))
+    registry = Registry(name, directory=os.path.abspath(directory), source=source)
     token = _registry.loading.set(registry)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
+        if former is not None:
+            sys.modules[module_name] = former
         raise FailedPreconditionError(
             f"import {module_name} failed, {str(error) or type(error).__name__}"
         ) from error

@@ -14,6 +14,35 @@ from pipeserve_native.server.distributed import GroupLaunch
 DRAIN_SECONDS = 30.0
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Changes:
+    """How agents of a new version come otherwise than those of the old one; None: they do not."""
+
+    address: str | None
+    rank_table_file: str | None
+    wait_seconds: float | None
+    """0 waits for ever."""
+
+    def of(self, launch: _versions.Launch) -> _versions.Launch:
+        """The launch of the new version."""
+        if isinstance(launch, GroupLaunch):
+            options = launch.options
+            beside = f"{options.address.rpartition(':')[0]}:0"
+            options = dataclasses.replace(
+                options,
+                address=self.address or beside,
+                rank_table_file=self.rank_table_file or options.rank_table_file,
+            )
+            wait = launch.wait_seconds if self.wait_seconds is None else self.wait_seconds or None
+            return dataclasses.replace(launch, options=options, wait_seconds=wait)
+        if self != _Changes(None, None, None):
+            raise InvalidArgumentError(
+                f"servable {launch.name} is not declared as distributed: it has no use for "
+                "distributed_address, rank_table_json_file and wait_agents_seconds"
+            )
+        return launch
+
+
 def status() -> dict[str, Any]:
     """What the server of this process is doing at this moment.
 
@@ -26,7 +55,7 @@ def status() -> dict[str, Any]:
             ``address``, ``phase``, ``epoch``, ``epoch_count``, ``stage_size`` and ``agents``.
 
     Raises:
-        FailedPreconditionError: No server runs in this process.
+        UnavailableError: No server runs in this process.
     """
     return _versions.status()
 
@@ -72,35 +101,28 @@ def load_version(
 
     Raises:
         NotFoundError: No such servable, version or file.
-        FailedPreconditionError: That version runs already, or what ``start_servables`` says.
+        FailedPreconditionError: That version runs already, another one is being loaded, switched
+            to or unloaded, or what ``start_servables`` says.
         InvalidArgumentError: Arguments that cannot be, or what ``start_servables`` says; also when
             the warm-up raised.
         DeadlineExceededError: The agents have not come.
+        CancelledError: Somebody has unloaded it meanwhile.
     """
     _checks.check_str("servable_name", servable_name)
     _checks.check_int("version_number", version_number, 0)
-    launch = _versions.latest(servable_name).launch
-    changes: dict[str, Any] = {}
-    if rank_table_json_file is not None:
-        _checks.check_str("rank_table_json_file", rank_table_json_file)
-        changes["rank_table_file"] = os.path.abspath(rank_table_json_file)
-    if distributed_address is not None:
-        changes["address"] = _checks.check_str("distributed_address", distributed_address)
-    if isinstance(launch, GroupLaunch):
-        changes.setdefault("address", f"{launch.options.address.rpartition(':')[0]}:0")
-        launch = dataclasses.replace(launch, options=dataclasses.replace(launch.options, **changes))
-        if wait_agents_seconds is not None:
-            seconds = _checks.check_wait("wait_agents_seconds", wait_agents_seconds)
-            launch = dataclasses.replace(launch, wait_seconds=seconds or None)
-    elif changes or wait_agents_seconds is not None:
-        raise InvalidArgumentError(
-            f"servable {servable_name} is not declared as distributed: it has no use for "
-            "distributed_address, rank_table_json_file and wait_agents_seconds"
-        )
+    changes = _Changes(
+        address=distributed_address
+        and _checks.check_str("distributed_address", distributed_address),
+        rank_table_file=rank_table_json_file
+        and os.path.abspath(_checks.check_str("rank_table_json_file", rank_table_json_file)),
+        wait_seconds=wait_agents_seconds
+        if wait_agents_seconds is None
+        else _checks.check_wait("wait_agents_seconds", wait_agents_seconds),
+    )
     return _versions.load(
         servable_name,
         version_number,
-        launch,
+        changes.of,
         switch=_checks.check_bool("switch", switch),
         keep_previous=_checks.check_bool("keep_previous", keep_previous),
         drain=_checks.check_wait("drain_seconds", drain_seconds),
@@ -126,6 +148,8 @@ def unload_version(
     servable_name: str, version_number: int, *, drain_seconds: float = DRAIN_SECONDS
 ) -> None:
     """Ends a version when the requests that it has are answered; its agents are told to exit.
+
+    One that ``load_version`` is still loading is given up, at once.
 
     Args:
         servable_name: One that was started in this process.

@@ -27,7 +27,7 @@ LANES = {
 }
 WAITS = ("last", "all")
 
-_READY_SECONDS = 60.0  # From an agent that has loaded its graphs to the group of it.
+_READY_SECONDS = 600.0  # From an agent that has loaded its graphs to the end of the warm-up.
 # An agent gives a call on its device up after 30 s. This is for one that hangs, behind the calls of
 # others that may take as long.
 _ASCEND_CALL_SECONDS = 300.0

@@ -12,7 +12,7 @@ from pipeserve_native._errors import Error, InvalidArgumentError
 from pipeserve_native._registry import Registry
 from pipeserve_native._workers import WorkerOptions
 from pipeserve_native.server import _ascend, _config, _loading, _versions
-from pipeserve_native.server._state import stop_on_exception
+from pipeserve_native.server._state import STATE, stop_on_exception
 
 _logger = logging.getLogger("pipeserve_native")
 
@@ -278,6 +278,6 @@ def start_servables(
     """
     for (_, version), start in _resolve(_check_items(servable_configs)).items():
         try:
-            _versions.start(_launch(start), version)
+            _versions.start(_launch(start), version, STATE.server)
         except Error as error:
             raise type(error)(f"Fail to start workers: {error}") from error

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec
 
 from pipeserve_native import _checks, _core, _lifetime
-from pipeserve_native._errors import FailedPreconditionError
+from pipeserve_native._errors import UnavailableError
 
 if TYPE_CHECKING:
-    from pipeserve_native.server._versions import Running
+    from pipeserve_native.server._versions import Launch, Running
 
 _Params = ParamSpec("_Params")
 
@@ -53,7 +53,9 @@ class ServerState:
         self._stopping = threading.RLock()  # Held by whoever stops, before _lock.
         self._server: _core.Server | None = None
         self._running: list[Running] = []
-        self.previous: dict[str, Running] = {}
+        self.launches: dict[str, Launch] = {}
+        """By servable: how the version was started that requests come to."""
+        self.previous: dict[str, tuple[Launch, int]] = {}
         """By servable: the version that requests came to before the last switch."""
         self._keep_alive: _KeepAlive | None = None
         self._drain_seconds = 30.0
@@ -70,6 +72,7 @@ class ServerState:
         self._stopping = threading.RLock()
         self._server = None
         self._running = []
+        self.launches = {}
         self.previous = {}
         self._keep_alive = None
 
@@ -91,7 +94,7 @@ class ServerState:
         """The running server; raises when there is none."""
         with self._lock:
             if self._server is None:
-                raise FailedPreconditionError("no server runs in this process")
+                raise UnavailableError("no server runs in this process")
             return self._server
 
     def configure(
@@ -120,9 +123,14 @@ class ServerState:
             if self._server is not None:
                 self._server.set_max_enqueued_requests(limit)
 
-    def add(self, running: Running) -> None:
-        """It ends with stop(), unless somebody discards and ends it before."""
+    def add(self, running: Running, server: _core.Server) -> None:
+        """It ends with stop(), unless somebody discards and ends it before.
+
+        Raises when ``server`` has been stopped meanwhile.
+        """
         with self._lock:
+            if server is not self._server:
+                raise UnavailableError("the server has been stopped")
             self._running.append(running)
 
     def discard(self, running: Running) -> bool:
@@ -168,7 +176,7 @@ class ServerState:
             with self._lock:
                 server, self._server = self._server, None
                 running, self._running = self._running, []
-                self.previous = {}
+                self.launches, self.previous = {}, {}
                 keep_alive, self._keep_alive = self._keep_alive, None
             if server is not None:
                 server.drain(self._drain_seconds)

@@ -204,7 +204,7 @@ def start_servable(
         directory, name, worker_options, options, wait_agents_time_in_seconds or None
     )
     try:
-        _versions.start(launch, version)
+        _versions.start(launch, version, STATE.server)
     except Error as error:
         raise type(error)(f"Fail to start workers: {error}") from error
 

@@ -14,6 +14,13 @@ TEST(AddressTest, HostAndPort) {
   EXPECT_EQ(parsed->port, 5500);
 }
 
+TEST(AddressTest, AnIpv6AddressIsInBrackets) {
+  const Result<HostPort> parsed = ParseHostPort("[::1]:5500", "Serving gRPC");
+  ASSERT_OK(parsed);
+  EXPECT_EQ(parsed->host, "::1");
+  EXPECT_EQ(parsed->port, 5500);
+}
+
 TEST(AddressTest, BadAddressesAreRefusedInTheOriginalsWords) {
   for (const auto& [address, fragment] : std::vector<std::pair<std::string, std::string>>{
            {"localhost", "The format of the Serving gRPC address 'localhost' is illegal"},

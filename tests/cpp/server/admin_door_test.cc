@@ -120,6 +120,7 @@ TEST_F(AdminDoorTest, AClientThatLeavesStopsNoAction) {
   ASSERT_TRUE(next.Send(PostJson(kLoad, "")));
   gate_.Open();
   EXPECT_EQ(BodyOf(next.Receive()), "{}");
+  server_->Stop();  // Awaits the other one.
   EXPECT_EQ(done, 2);
 }
 

@@ -73,13 +73,14 @@ class AdminServiceTest : public ::testing::Test {
     return {};
   }
 
-  // One action that has begun and stays, until the gate is opened, and as many as may wait.
+  // As many actions as run at once, which stay until the gate is opened, and as many as may wait.
   std::vector<std::future<HttpAnswer>> FillUp() {
     std::vector<std::future<HttpAnswer>> all;
-    all.push_back(Post("/v2/repository/models/0/load"));
-    EXPECT_TRUE(gate_.WaitForArrivals(1));
-    while (all.size() <= AdminService::kMaxWaiting) {
+    while (all.size() < AdminService::kWorkers + AdminService::kMaxWaiting) {
       all.push_back(Post(StrCat("/v2/repository/models/", all.size(), "/load")));
+      if (all.size() == AdminService::kWorkers) {
+        EXPECT_TRUE(gate_.WaitForArrivals(AdminService::kWorkers));
+      }
     }
     return all;
   }
@@ -242,18 +243,37 @@ TEST_F(AdminServiceTest, AnActionThatThrowsOrGivesNoStringIsAnErrorOfTheServer) 
   }
 }
 
-TEST_F(AdminServiceTest, ActionsAreDoneOneAfterTheOtherInTheirOrder) {
-  std::vector<std::string> seen;  // Without a lock: no two run at once.
+TEST_F(AdminServiceTest, ActionsAreDoneInTheirOrderAndOneThatStaysHoldsUpNone) {
+  std::vector<std::string> seen;
+  Mutex mutex;
   Serve([&](const Instance& instance) {
-    gate_.Pass();
-    seen.emplace_back(instance.at(1).Strings().at(0));
+    const std::string servable(instance.at(1).Strings().at(0));
+    if (servable == "stays") gate_.Pass();
+    MutexLock lock(mutex);
+    seen.push_back(servable);
     return Reply("{}");
   });
-  std::vector<std::future<HttpAnswer>> all = FillUp();
+  std::future<HttpAnswer> first = Post("/v2/repository/models/stays/load");
+  ASSERT_TRUE(gate_.WaitForArrivals(1));
+  std::vector<std::future<HttpAnswer>> others;
+  for (const char* name : {"a", "b", "c"}) {
+    others.push_back(Post(StrCat("/v2/repository/models/", name, "/load")));
+  }
+  for (auto& each : others) EXPECT_EQ(each.get().http_status, 200);
   gate_.Open();
-  for (auto& each : all) EXPECT_EQ(each.get().http_status, 200);
-  ASSERT_EQ(seen.size(), all.size());
-  for (size_t i = 0; i < seen.size(); ++i) EXPECT_EQ(seen[i], std::to_string(i));
+  EXPECT_EQ(first.get().http_status, 200);
+  EXPECT_THAT(seen, ElementsAre("a", "b", "c", "stays"));
+}
+
+TEST_F(AdminServiceTest, WhatABrowserSendsForAPageIsRefused) {
+  Serve([](const Instance&) { return Reply("{}"); });
+  std::promise<HttpAnswer> answer;
+  service_->Post(
+      {.url = kLoad, .body = "", .content_type = content_type_, .origin = "http://evil.example"},
+      [&](const HttpService::MakeAnswer& make) { answer.set_value(make()); });
+  const HttpAnswer refused = answer.get_future().get();
+  EXPECT_EQ(refused.http_status, 403);
+  EXPECT_EQ(ErrorOf(refused), "a page of http://evil.example sends this");
 }
 
 TEST_F(AdminServiceTest, OneMoreThanMayWaitIsRefused) {
@@ -281,15 +301,15 @@ TEST_F(AdminServiceTest, ClosingRefusesWhatWaitsAndAwaitsWhatRuns) {
   });
   std::vector<std::future<HttpAnswer>> all = FillUp();
   std::thread closer([&] { service_->Close(); });
-  for (size_t i = 1; i < all.size(); ++i) {
-    const HttpAnswer answer = all[i].get();  // While the first still runs.
+  for (size_t i = AdminService::kWorkers; i < all.size(); ++i) {
+    const HttpAnswer answer = all[i].get();  // While the first ones still run.
     EXPECT_EQ(answer.http_status, 503);
     EXPECT_EQ(ErrorOf(answer), "the server stops, it takes no more actions");
   }
   EXPECT_EQ(done, 0);
   gate_.Open();
   closer.join();
-  EXPECT_EQ(done, 1);
+  EXPECT_EQ(done, AdminService::kWorkers);
   EXPECT_EQ(all[0].get().http_status, 200);
   EXPECT_EQ(Ask(kLoad).http_status, 503);
   service_->Close();

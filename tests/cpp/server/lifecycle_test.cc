@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pipeserve/server.h"
+#include "scheduler/request_scope.h"
 #include "server/test_servable.h"
 #include "support/gate.h"
 #include "support/matchers.h"
@@ -18,6 +19,7 @@ namespace pipeserve {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 constexpr std::chrono::milliseconds kLong = std::chrono::minutes(1);
@@ -204,6 +206,34 @@ TEST_F(LifecycleTest, DrainingFinishesWhatWaitsAndRefusesWhatComes) {
   drained.get();
   EXPECT_EQ(server_->state().requests, 0u);
   server_->Stop();
+}
+
+TEST_F(LifecycleTest, AWarmUpEndsWithTheServerOrWhenItsVersionIsUnloaded) {
+  for (const bool stops : {false, true}) {
+    Gate gate;
+    ServableSpec spec = TestSpec("lm", 2);
+    spec.methods.clear();
+    std::atomic<bool> given_up = false;
+    spec.warm_up = MakeHostFunction("warm_up", [&](const Instance&) -> Result<Instance> {
+      gate.Open();
+      gate.Pass();
+      while (!RequestScope::Context().is_cancelled()) std::this_thread::yield();
+      given_up = true;
+      return Internal("it noticed");
+    });
+    auto loaded =
+        std::async(std::launch::async, [&] { return server_->LoadLocal(spec, OnRequestOnly()); });
+    ASSERT_TRUE(gate.WaitForArrivals(1));
+    if (stops) {
+      server_->Stop();
+    } else {
+      EXPECT_OK(server_->Unload("lm", 2, kLong));
+    }
+    EXPECT_ERROR(loaded.get(), kCancelled, "lm version 2: its warm-up was given up");
+    EXPECT_TRUE(given_up);
+    EXPECT_THAT(server_->state().servables, IsEmpty());
+  }
+  EXPECT_ERROR(server_->LoadLocal(Version(3), {}), kUnavailable, "the server has been stopped");
 }
 
 TEST_F(LifecycleTest, TheStateTellsWhatIsLoadedAndHowMuchThereIsToDo) {

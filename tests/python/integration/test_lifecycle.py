@@ -1,4 +1,4 @@
-"""Versions that replace each other under load, as an operator has it done, and an end that drains."""
+"""Versions that replace each other under load, as an operator has it done; an end that drains."""
 
 import collections
 import json
@@ -131,6 +131,21 @@ class Operated:
         client = Client(self.door, "work", method, version)
         reply = client.infer({"a": np.zeros(2, np.float32)})
         return reply if "error" in reply else reply[0]
+
+    def kill_workers(self):
+        """How many there were."""
+        pid = self.program.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            children += (thread / "children").read_text().split()
+        workers = {
+            int(child)
+            for child in children
+            if b"pipeserve_native._worker" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes()
+        }
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        return len(workers)
 
     def version(self, version=0):
         """The version that answers."""
@@ -377,6 +392,52 @@ def test_a_version_takes_the_place_of_another_one_on_all_ranks(operate, tmp_path
     assert new_agents.wait() == 0
 
 
+def test_a_load_that_waits_for_agents_can_be_given_up(operate, tmp_path, free_port):
+    for version in (1, 2):
+        write_version(tmp_path, version, AGENTS)
+        export.save_sharded([adding(10 * version)], str(tmp_path / f"model{version}"), ranks=2)
+    (tmp_path / "ranks.json").write_text(json.dumps(RANK_TABLE))
+    operated = operate(
+        *("--rank-table", "ranks.json", "--distributed-address", "127.0.0.1:0"),
+        *("--version-number", "1"),
+    )
+    address = operated.program.wait_for(r"agents to register at (\S+)")[1]
+    refused = operated.run("unload", "work", "1")
+    assert "servable work version 1 is still being started" in refused.stderr
+    ports = ["--start-port", str(free_port(2))]
+    operated.start(PIPESERVE, "agent", address, "--models", tmp_path / "model1", *ports)
+    operated.await_doors()
+    loading = operated.start(PIPESERVE, "load", "work", "--admin-address", operated.admin)
+    loading.wait_for("version 2: LOADING")
+    refused = operated.run("rollback", "work")
+    assert "not now: load of work is still going on" in refused.stderr
+    operated.do("unload", "work", "2")
+    assert loading.wait() == 1
+    assert "servable work has been stopped" in loading.output
+    assert operated.states() == {1: "READY"}
+    assert operated.version() == 1
+    assert operated.program.terminate() == 0
+
+
+def test_a_worker_that_starts_again_has_the_functions_of_its_version(operate, tmp_path):
+    """They share a file, which is another one by then."""
+    shared = tmp_path / "work" / "servable_config.py"
+    for version in (1, 2):
+        (write_version(tmp_path, version) / "servable_config.py").unlink()
+    shared.write_text(CONFIG.format(version=1, declaration=LOCAL, warm=1))
+    operated = operate("--version-number", "1", "--workers", "1").await_doors()
+    shared.write_text(CONFIG.format(version=2, declaration=LOCAL, warm=2))
+    operated.do("load", "work", "--no-switch")
+    with Load(operated, clients=1) as load:
+        load.await_answers(1)
+        # Both; each starts again.
+        assert operated.kill_workers() == 2
+        operated.program.wait_for("(?s)(was killed by SIGKILL, starting it again.*){2}")
+        load.await_answers(1)
+        assert operated.version(2) == 2
+    assert load.wrong == []
+
+
 def test_a_load_that_waits_for_agents_is_given_up_with_the_server(operate, tmp_path):
     for version in (1, 2):
         write_version(tmp_path, version, AGENTS)
@@ -401,12 +462,12 @@ def test_the_functions_of_the_module_do_the_same(start_script, tmp_path):
         "operate.py",
         f"""
 import numpy as np
-from pipeserve_native import FailedPreconditionError, server
+from pipeserve_native import UnavailableError, server
 from pipeserve_native.client import Client
 
 try:
     server.status()
-except FailedPreconditionError as error:
+except UnavailableError as error:
     print(error)
 server.start_servables(server.ServableStartConfig({str(tmp_path)!r}, "work", 0))
 server.start_grpc_server("127.0.0.1:0")
