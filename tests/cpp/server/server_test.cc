@@ -374,6 +374,28 @@ TEST(ServerTest, AServableThatStopsWithItsAgentsDoesSoThoughAnotherTakesTheirPla
   EXPECT_OK(agent->Join());
 }
 
+TEST(ServerTest, AServableThatStopsWithItsAgentsDoesSoThoughTheyAreLostInItsWarmUp) {
+  constexpr std::chrono::seconds kLimit{20};
+  const TestFolder dir;
+  const auto server = MakeServer();
+  std::promise<void> lost;
+  DistributedServableOptions options = Ranks(dir, 1);
+  options.on_agent_lost = [&] { lost.set_value(); };
+  std::optional<GatherAgent> agent;
+  ServableSpec spec = GatherSpec();
+  Gate agent_is_there;
+  spec.warm_up = MakeHostFunction("warm_up", [&](const Instance& instance) -> Result<Instance> {
+    agent_is_there.Pass();
+    agent->Kill();
+    return instance;
+  });
+  const Result<std::string> hub = server->StartDistributed(spec, options);
+  ASSERT_OK(hub);
+  agent.emplace(*hub, 0);
+  agent_is_there.Open();
+  ASSERT_EQ(lost.get_future().wait_for(kLimit), std::future_status::ready);
+}
+
 TEST(ServerTest, TimesOfADistributedServableAreChecked) {
   const TestFolder dir;
   const auto server = MakeServer();
