@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -53,10 +54,9 @@ struct Loading {
   std::shared_ptr<CancelToken> cancel = std::make_shared<CancelToken>();
 };
 
-template <typename Item>
 auto IsVersion(const std::string& name, uint64_t version) {
   return
-      [&name, version](const Item& item) { return item.name == name && item.version == version; };
+      [&name, version](const auto& item) { return item.name == name && item.version == version; };
 }
 
 Status StoppedError() { return FailedPrecondition("the server has been stopped"); }
@@ -78,10 +78,7 @@ class Server::Impl {
 
   Status LoadLocal(const ServableSpec& spec, const LocalServableOptions& options) {
     PIPESERVE_RETURN_IF_ERROR(versions_.Reserve(spec.name, spec.version, options.on_request_only));
-    const Loading loading{spec.name, spec.version};
-    Status status = Begin(loading);
-    if (status.ok()) status = LoadReserved(spec, options, loading.cancel);
-    End(loading);
+    const Status status = LoadReserved(spec, options);
     if (!status.ok()) versions_.Remove(spec.name, spec.version);
     return status;
   }
@@ -114,7 +111,7 @@ class Server::Impl {
     if (found.has_value()) found->Stop();
     {
       MutexLock lock(mutex_);
-      std::erase_if(loaded_, IsVersion<Loaded>(name, version));
+      std::erase_if(loaded_, IsVersion(name, version));
     }
     versions_.Remove(name, version);
     return OkStatus();
@@ -171,7 +168,9 @@ class Server::Impl {
     {
       MutexLock lock(mutex_);
       stopped_ = true;
-      for (const Loading& each : loading_) each.cancel->Raise();
+    }
+    for (const Loading& each : TakeLoading([](const Loading&) { return true; })) {
+      each.cancel->Raise();
     }
     doors_.Lock();
     for (const Loaded& each : AllLoaded()) each.Stop();
@@ -194,33 +193,50 @@ class Server::Impl {
     return OkStatus();
   }
 
-  void End(const Loading& loading) {
+  // What is taken is given up.
+  template <typename Predicate>
+  std::vector<Loading> TakeLoading(const Predicate& predicate) {
     MutexLock lock(mutex_);
-    std::erase_if(loading_, IsVersion<Loading>(loading.name, loading.version));
+    const auto taken = std::ranges::partition(loading_, std::not_fn(predicate));
+    std::vector<Loading> given_up(taken.begin(), taken.end());
+    loading_.erase(taken.begin(), taken.end());
+    return given_up;
   }
 
   // Whether it is being loaded; its loading fails soon.
   bool GiveUpLoading(const std::string& name, uint64_t version) {
-    MutexLock lock(mutex_);
-    const auto found = std::ranges::find_if(loading_, IsVersion<Loading>(name, version));
-    if (found == loading_.end()) return false;
-    found->cancel->Raise();
-    return true;
+    const std::vector<Loading> found = TakeLoading(IsVersion(name, version));
+    for (const Loading& each : found) each.cancel->Raise();
+    return !found.empty();
   }
 
-  Status LoadReserved(const ServableSpec& spec, const LocalServableOptions& options,
-                      const std::shared_ptr<CancelToken>& cancel) {
-    PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,
-                               MakeLocalServable(spec, options, SchedulerFor(options)));
-    versions_.Bind(spec.name, spec.version, servable);
-    Status status = servable->WarmUp(options.warm_up, cancel);
-    if (status.ok()) status = Keep({spec.name, spec.version, servable});
+  Status LoadReserved(const ServableSpec& spec, const LocalServableOptions& options) {
+    const Loading loading{spec.name, spec.version};
+    PIPESERVE_RETURN_IF_ERROR(Begin(loading));
+    const Result<std::shared_ptr<Servable>> servable = MakeWarm(spec, options, loading.cancel);
+    const bool given_up = TakeLoading(IsVersion(spec.name, spec.version)).empty();
+    PIPESERVE_RETURN_IF_ERROR(servable.status());
+    const Status status = given_up ? Cancelled(StrCat("loading ", spec.name, " was given up"))
+                                   : Keep({spec.name, spec.version, *servable});
     if (!status.ok()) {
-      servable->Stop();
+      (*servable)->Stop();
       return status;
     }
     versions_.Publish(spec.name, spec.version);
     return OkStatus();
+  }
+
+  // It is bound, so that its warm-up can call its methods.
+  Result<std::shared_ptr<Servable>> MakeWarm(const ServableSpec& spec,
+                                             const LocalServableOptions& options,
+                                             const std::shared_ptr<CancelToken>& cancel) {
+    PIPESERVE_ASSIGN_OR_RETURN(std::shared_ptr<Servable> servable,
+                               MakeLocalServable(spec, options, SchedulerFor(options)));
+    versions_.Bind(spec.name, spec.version, servable);
+    Status status = servable->WarmUp(options.warm_up, cancel);
+    if (status.ok()) return servable;
+    servable->Stop();
+    return status;
   }
 
   // Unless the server has been stopped.
@@ -238,7 +254,7 @@ class Server::Impl {
 
   std::optional<Loaded> FindLoaded(const std::string& name, uint64_t version) {
     MutexLock lock(mutex_);
-    const auto found = std::ranges::find_if(loaded_, IsVersion<Loaded>(name, version));
+    const auto found = std::ranges::find_if(loaded_, IsVersion(name, version));
     return found == loaded_.end() ? std::nullopt : std::optional(*found);
   }
 
