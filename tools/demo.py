@@ -125,7 +125,8 @@ def demo(folder: str) -> None:
     print(f"Starting the server and {RANKS} agents ...", flush=True)
     server_arguments = ["--rank-table", f"{folder}/rank_table_8pcs.json"]
     server_arguments += ["--distributed-address", "127.0.0.1:0"]
-    server_arguments += ["--grpc-address", "127.0.0.1:0", "--rest-address", "", "--admin-address", ""]
+    server_arguments += ["--grpc-address", "127.0.0.1:0", "--rest-address", ""]
+    server_arguments += ["--admin-address", ""]
     with running("serve", f"{folder}/matmul", *server_arguments) as server:
         agents_door = wait_for(server, r"agents to register at (\S+)")
         port = str(free_ports(RANKS))
