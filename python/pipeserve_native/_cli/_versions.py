@@ -87,7 +87,12 @@ def _add_load(commands: Any) -> None:
         help="where the agents of the new version register (default: a free port, which is shown)",
     )
     group.add_argument("--rank-table", metavar="FILE", help="default: that of the old version")
-    group.add_argument("--wait-agents", type=float, metavar="SECONDS", help="0 waits for ever")
+    group.add_argument(
+        "--wait-agents",
+        type=float,
+        metavar="SECONDS",
+        help="default: as long as when it was started; 0 waits for ever",
+    )
 
 
 def _add_keep(parser: argparse.ArgumentParser) -> None:
