@@ -176,9 +176,7 @@ class Cluster:
             text = re.sub(r"\$\((\w+)\)", lambda match: variables[match[1]], text)
             for path, there in mounts.items():
                 text = re.sub(rf"(?<![^=]){path}\b", there, text)
-            return text.replace("0.0.0.0:", f"{self.server_ip}:").replace(
-                "pipeserve-hub:", f"{self.server_ip}:"
-            )
+            return re.sub(r"(0\.0\.0\.0|127\.0\.0\.1|pipeserve-hub):", f"{self.server_ip}:", text)
 
         (program,) = container["command"]
         return self._start(BIN / program, *map(expand, container["args"]))
