@@ -10,6 +10,7 @@
 #include <mutex>
 #include <random>
 #include <string>
+#include <thread>
 
 #include "device_memory.h"
 #include "faults.h"
@@ -43,6 +44,7 @@ struct Core {
   // What the host has waited for. One for all its threads, because how they wait for each other
   // cannot be seen.
   Clock host_clock;
+  std::map<std::thread::id, Clock> thread_clocks;  // What each has waited for itself.
   StreamId next_stream = 1;
   uint64_t hangs_ended = 0;  // Hanging tasks that have come before go on.
   uint64_t hangs = 0;
@@ -57,6 +59,12 @@ struct Core {
     std::shared_ptr<ContextObject> context;  // The one of SetDevice.
   };
   std::map<int32_t, Device> devices;
+
+  // The calling thread has waited for it.
+  void HostReaches(const Clock& reached) {
+    Merge(host_clock, reached);
+    Merge(thread_clocks[std::this_thread::get_id()], reached);
+  }
 
   uint64_t copies_of(abi::MemcpyKind kind) const { return copies.at(static_cast<size_t>(kind)); }
   void Break(const std::string& rule, const std::string& text);

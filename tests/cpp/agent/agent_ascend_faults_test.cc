@@ -92,7 +92,9 @@ TEST_P(AscendCollectiveTest, EndsCleanlyAndTheGroupComesBack) {
   for (const auto& [rank, code] : codes) {
     EXPECT_EQ(code, kDeviceLost);
     EXPECT_THAT(agents.Log(rank), HasSubstr("device lost"));
-    EXPECT_THAT(agents.Log(rank), HasSubstr("the group of ranks has ended"));
+    // A call that came behind the one that failed may have told it.
+    EXPECT_THAT(agents.Log(rank), testing::AnyOf(HasSubstr("the group of ranks has ended"),
+                                                 HasSubstr("with a communicator that has failed")));
   }
   ExpectStored(**again, 0, kFour.graph);
   EXPECT_THAT(agents.Stop(), Each(0));

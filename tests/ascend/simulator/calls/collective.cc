@@ -191,13 +191,23 @@ bool IsKnown(const Core& core, const Point& failed_by) {
          Covers(core.host_clock, failed_by.stream->id(), failed_by.task);
 }
 
+// A thread may be about to call while another one hears of the failure: it hears of it by the call.
+bool IsNews(Core& core, const Point& failed_by) {
+  if (failed_by.stream == nullptr) return false;
+  Clock& known = core.thread_clocks[std::this_thread::get_id()];
+  const bool is_news = !Covers(known, failed_by.stream->id(), failed_by.task);
+  Merge(known, {{failed_by.stream->id(), failed_by.task}});
+  return is_news;
+}
+
 std::optional<Failure> CheckComm(Call& call, const CommObject& comm, StreamObject& stream) {
   if (comm.context != call.context()) {
     call.Break("C3", 0, Text(call.name(), " with a communicator of another context"));
   }
   if (comm.failed && IsKnown(call.core, comm.failed_by)) {
-    return call.Break("H4", codes::kHcclInternal,
-                      Text(call.name(), " with a communicator that has failed"));
+    const std::string text = Text(call.name(), " with a communicator that has failed");
+    if (IsNews(call.core, comm.failed_by)) return call.Fail(codes::kHcclInternal, text);
+    return call.Break("H4", codes::kHcclInternal, text);
   }
   const Point& last = comm.last;
   if (last.stream == nullptr || last.stream.get() == &stream) return std::nullopt;

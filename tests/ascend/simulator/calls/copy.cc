@@ -139,7 +139,7 @@ AclCode aclrtMemcpyAsync(Call& call, void* to, size_t room, const void* from, si
   }
   call.Break("M5", 0, "aclrtMemcpyAsync with pageable memory, which blocks");
   stream->Await(call.lock(), stream->enqueued(), -1);
-  Merge(call.core.host_clock, stream->clock());
+  call.core.HostReaches(stream->clock());
   RunAtOnce(call, copy);
   return AclCode::kSuccess;
 }

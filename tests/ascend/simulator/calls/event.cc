@@ -125,7 +125,7 @@ AclCode aclrtSynchronizeEventWithTimeout(Call& call, Event* handle, int32_t mill
     return call.Fail(codes::kEventTimeout,
                      Text("the event has not come after ", milliseconds, " ms"));
   }
-  Merge(call.core.host_clock, reached);
+  call.core.HostReaches(reached);
   std::string text;
   if (const int32_t failure = point.stream->TakeFailure(&text)) return call.Fail(failure, text);
   return AclCode::kSuccess;

@@ -49,7 +49,7 @@ AclCode aclrtSynchronizeStreamWithTimeout(Call& call, Stream* handle, int32_t mi
     return call.Fail(codes::kStreamTimeout,
                      Text("the stream has work after ", milliseconds, " ms"));
   }
-  Merge(call.core.host_clock, reached);
+  call.core.HostReaches(reached);
   std::string text;
   if (const int32_t failure = stream->TakeFailure(&text)) return call.Fail(failure, text);
   return AclCode::kSuccess;

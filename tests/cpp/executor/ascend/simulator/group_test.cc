@@ -352,6 +352,22 @@ TEST_F(SimulatorCommTest, FailureThatTheHostHasNotWaitedForBreaksNoRuleYet) {
   EXPECT_ACL(acl.HcclCommDestroy(comm));
 }
 
+TEST_F(SimulatorCommTest, FailureThatAnotherThreadHasWaitedForIsNewsOnce) {
+  ASSERT_EQ(Join(RankTable(1)), 0);
+  void* const block = Upload({1});
+  SimControl("fail-task 1");
+  EXPECT_EQ(Sum(block, block, 1, stream), 0);
+  std::thread([&] {
+    EXPECT_ACL(acl.aclrtSetDevice(0));
+    EXPECT_NE(Code(acl.aclrtSynchronizeStreamWithTimeout(stream, kLimit)), 0);
+  }).join();
+  EXPECT_NE(Sum(block, block, 1, stream), 0);
+  ExpectBroken({});
+  EXPECT_NE(Sum(block, block, 1, stream), 0);
+  ExpectBroken({"H4"});
+  EXPECT_ACL(acl.HcclCommDestroy(comm));
+}
+
 TEST_F(SimulatorCommTest, DestroyedWhileBusy) {
   SimControl("set mode=lazy");
   ASSERT_EQ(Join(RankTable(1)), 0);
