@@ -44,7 +44,8 @@ help:
 	@echo "make clean     remove what a build leaves"
 
 soak: install
-	PIPESERVE_SOAK_KILLS=$(KILLS) $(BIN)/python -m pytest -q -s tests/python/integration/test_failover.py -k random_kills
+	PIPESERVE_SOAK_KILLS=$(KILLS) $(BIN)/python -m pytest -q -s --timeout 86400 \
+	  tests/python/integration/test_failover.py -k random_kills
 
 demo: install
 	$(BIN)/python tools/demo.py
