@@ -25,10 +25,12 @@ class MessageReader {
   // Calls read(tag) for every field up to the end of the message; it reads that field, or skips it.
   template <typename Read>
   bool ForEachField(Read read) {
-    while (const uint32_t tag = input_.ReadTag()) {
+    uint32_t tag = 0;
+    while (ReadTag(&tag)) {
+      if (tag == 0) return input_.ConsumedEntireMessage();
       if (!read(tag)) return false;
     }
-    return input_.ConsumedEntireMessage();
+    return false;
   }
   // The same inside a field that is a message itself.
   template <typename Read>
@@ -66,6 +68,18 @@ class MessageReader {
   bool ReadBytes(std::string* bytes);
 
  private:
+  static constexpr int kMaxBytes32 = 5;  // Of a varint of 32 bits.
+
+  // 0 at the end. CodedInputStream takes tags and lengths of more bytes, too; protobuf's parser
+  // refuses them.
+  bool ReadTag(uint32_t* tag) {
+    const int start = input_.CurrentPosition();
+    *tag = input_.ReadTag();
+    return input_.CurrentPosition() - start <= kMaxBytes32;
+  }
+  bool SkipBytes();
+  bool SkipGroup(int field);
+
   google::protobuf::io::CodedInputStream input_;
 };
 

@@ -262,6 +262,13 @@ TEST(PredictReaderTest, DamagedRequestsAreReadAsProtobufReadsThem) {
       });
 }
 
+TEST(PredictReaderTest, ATagOfMoreBytesThanOneHasIsNoMessage) {
+  const std::string reply = Serialize(SeedReply());
+  ASSERT_OK(ReadReply(reply + std::string("\x80\x80\x80\x80\x0f\x01", 6), 7));
+  EXPECT_ERROR(ReadReply(reply + std::string("\x80\x80\x80\x80\xff\xff\x0f\x01", 8), 7), kInternal,
+               "no PredictReply message");
+}
+
 TEST(PredictReaderTest, DamagedRepliesAreReadAsProtobufReadsThem) {
   ThrowDamaged<ms_proto::PredictReply>(
       Serialize(SeedReply()), [](const std::string& bytes, const ms_proto::PredictReply* expected) {
