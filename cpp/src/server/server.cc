@@ -174,6 +174,8 @@ class Server::Impl {
     }
     doors_.Lock();
     for (const Loaded& each : AllLoaded()) each.Stop();
+    dispatcher_.Drain(
+        Deadline::Infinite());  // Whoever has answered the last one may still hold it.
     doors_.Close();
   }
 

@@ -22,6 +22,8 @@ class DispatcherTest : public ::testing::Test {
  protected:
   ~DispatcherTest() override {
     for (const auto& servable : servables_) servable->Stop();
+    dispatcher_.Close();
+    dispatcher_.Drain(Deadline::Infinite());
   }
 
   void Serve(const std::string& name, uint64_t version, Body body = Echo) {

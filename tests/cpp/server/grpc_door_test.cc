@@ -29,6 +29,8 @@ class GrpcDoorTest : public ::testing::Test {
  protected:
   ~GrpcDoorTest() override {
     gate_.Open();
+    dispatcher_.Close();
+    dispatcher_.Drain(Deadline::Infinite());
     if (servable_ != nullptr) servable_->Stop();
   }
 

@@ -28,6 +28,8 @@ class HttpDoorTest : public ::testing::Test {
  protected:
   ~HttpDoorTest() override {
     gate_.Open();
+    dispatcher_.Close();
+    dispatcher_.Drain(Deadline::Infinite());
     if (servable_ != nullptr) servable_->Stop();
   }
 

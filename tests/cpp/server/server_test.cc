@@ -371,7 +371,8 @@ TEST(ServerTest, AServableThatStopsWithItsAgentsDoesSoThoughAnotherTakesTheirPla
   agent->Kill();
   agent.emplace(*hub, 0);
   ASSERT_EQ(lost.get_future().wait_for(kLimit), std::future_status::ready);
-  EXPECT_OK(agent->Join());
+  // The other one has been told to exit, or came so early or so late that it was refused.
+  (void)agent->Join();
 }
 
 TEST(ServerTest, AServableThatStopsWithItsAgentsDoesSoThoughTheyAreLostInItsWarmUp) {
