@@ -336,6 +336,16 @@ def test_sigterm_finishes_what_is_in_the_server_and_exits_with_0(operate, tmp_pa
     assert operated.program.wait() == 0
 
 
+def test_sigterm_gives_up_what_is_not_done_in_time_and_exits_with_0(operate, tmp_path):
+    directory = write_version(tmp_path, 1)
+    operated = operate("--drain-seconds", "0.2").await_doors()
+    asked, replies = ask_in_background(operated)
+    await_file(directory / "arrived")
+    assert operated.program.terminate() == 0
+    asked.join()
+    assert "servable is not available: it has been stopped" in replies[0]["error"]
+
+
 RANK_TABLE = {
     "version": "1.0",
     "server_count": "1",
